@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.core.child_environment import for_program, passed
+from bench.core.child_process import for_program, passed
 from bench.core.sanitize import visible
 
 LOOK_S = 0.05

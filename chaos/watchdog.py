@@ -12,8 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from bench.core.child_environment import for_python
-from bench.core.helper_process import HelperProcess
+from bench.core.child_process import HelperProcess, for_python
 from chaos.journal import HEALING_S, JournalLock
 
 READY = b"ready\n"

@@ -9,7 +9,7 @@ import click
 
 from bench.cli.output import say
 from bench.resources.machine import Look
-from bench.stack import machine, software
+from bench.stack import machine
 from bench.stack.machine import Finding
 
 
@@ -55,14 +55,14 @@ SOURCES = {
     "memory": machine.memory,
     "temporary": machine.temporary_folder,
     "kernel": machine.kernel,
-    "python": software.python,
-    "compiler": software.compiler,
-    "redis server": software.redis_server,
-    "postgres 18": software.postgres_18,
-    "postgres 16": software.postgres_16,
-    "libpq": software.postgres_client,
-    "stack": software.default_stack,
-    "docker": software.docker_engine,
+    "python": machine.python,
+    "compiler": machine.compiler,
+    "redis server": machine.redis_server,
+    "postgres 18": machine.postgres_18,
+    "postgres 16": machine.postgres_16,
+    "libpq": machine.postgres_client,
+    "stack": machine.default_stack,
+    "docker": machine.docker_engine,
     "faults": faults_left,
 }
 

@@ -50,8 +50,7 @@ def command(
     written: files refer to the environment. Nothing is changed by it.
     """
     from bench.init.findings import stack_name
-    from bench.init.scenario_text import scenario_text
-    from bench.init.stack_text import stack_text
+    from bench.init.written_files import scenario_text, stack_text
 
     chosen = stack_name(name or Path.cwd().name)
     scenario, stack = out / f"{chosen}.yaml", out / "stacks" / f"{chosen}.yaml"

@@ -1,6 +1,6 @@
 """What went on in a run that may have made arrivals wait; how much of the tail it explains, against chance.
 
-From what services reported (activity.jsonl), from the samples of resources, and from the faults.
+From what services reported (logs.jsonl), from the samples of resources, and from the faults.
 
 An event is a series over the windows of a run: on or off. What it explains is the part of the tail beyond
 what the windows without it would have had, too. Chance is judged by shifting the events against the tail: all
@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 
 from bench.core.clock import NS_PER_S
 from bench.resources.starvation import slices
-from bench.results import activity
+from bench.results import logs
 from bench.results.layout import GENERATOR, MACHINE, Cell, ResourceRow
 
 if TYPE_CHECKING:
     from bench.explain.tail import Tail
-    from bench.results.activity import ActivityRecord
+    from bench.results.logs import ActivityRecord
     from bench.results.reader import Run
 
 
@@ -57,17 +57,17 @@ class CauseKind(Enum):
 
 
 KIND_OF_ACTIVITY = {
-    activity.SLOW_COMMAND: CauseKind.SLOW_COMMAND,
-    activity.BUSY_COMMAND: CauseKind.SLOW_COMMAND,
-    activity.SLOW_STATEMENT: CauseKind.SLOW_STATEMENT,
-    activity.BUSY_STATEMENT: CauseKind.SLOW_STATEMENT,
-    activity.FORK: CauseKind.SNAPSHOT,
-    activity.SNAPSHOT: CauseKind.SNAPSHOT,
-    activity.LATENCY_EVENT: CauseKind.LATENCY_EVENT,
-    activity.LOCK_WAIT: CauseKind.LOCK_WAIT,
-    activity.WAIT: CauseKind.WAIT,
-    activity.CHECKPOINT: CauseKind.CHECKPOINT,
-    activity.GC_PAUSE: CauseKind.GARBAGE_COLLECTION,
+    logs.SLOW_COMMAND: CauseKind.SLOW_COMMAND,
+    logs.BUSY_COMMAND: CauseKind.SLOW_COMMAND,
+    logs.SLOW_STATEMENT: CauseKind.SLOW_STATEMENT,
+    logs.BUSY_STATEMENT: CauseKind.SLOW_STATEMENT,
+    logs.FORK: CauseKind.SNAPSHOT,
+    logs.SNAPSHOT: CauseKind.SNAPSHOT,
+    logs.LATENCY_EVENT: CauseKind.LATENCY_EVENT,
+    logs.LOCK_WAIT: CauseKind.LOCK_WAIT,
+    logs.WAIT: CauseKind.WAIT,
+    logs.CHECKPOINT: CauseKind.CHECKPOINT,
+    logs.GC_PAUSE: CauseKind.GARBAGE_COLLECTION,
 }
 TOGETHER = (
     CauseKind.LOCK_WAIT,
@@ -76,10 +76,10 @@ TOGETHER = (
     CauseKind.GARBAGE_COLLECTION,
 )
 """One event for each target and kind of report, whatever its text; the others are one for each text."""
-BUSY = (activity.BUSY_COMMAND, activity.BUSY_STATEMENT)
+BUSY = (logs.BUSY_COMMAND, logs.BUSY_STATEMENT)
 LEAST_BUSY_NS = 1_000_000
 """On average. A command that is busy because it is frequent holds nobody up."""
-UNDER_WAY = (activity.LOCK_WAIT, activity.WAIT, activity.SLOW_STATEMENT, activity.SNAPSHOT)
+UNDER_WAY = (logs.LOCK_WAIT, logs.WAIT, logs.SLOW_STATEMENT, logs.SNAPSHOT)
 """What was seen while it lasted: it may have gone on until the next look."""
 LOOKS, LEAST_LOOK_NS = 2, 200_000_000
 """Samples from one look to the next, and how far apart looks are at least."""
@@ -122,7 +122,7 @@ def events_of(run: Run, tail: Tail) -> list[Event]:
 
 def left_out(run: Run) -> list[str]:
     """What could not be asked, as sentences. Raises ResultError."""
-    records = (one for one in run.activity() if one.kind == activity.LEFT_OUT)
+    records = (one for one in run.activity() if one.kind == logs.LEFT_OUT)
     return list(dict.fromkeys(f"{one.target}: {one.text}" for one in records))
 
 
@@ -158,7 +158,7 @@ def _event(kind: CauseKind, target: str, group: Sequence[ActivityRecord], tail: 
     for record in group:
         lasts_ns = look_ns if record.kind in UNDER_WAY else 0
         on |= tail.touched(record.since_ns, record.at_ns + 1 + lasts_ns)
-    longest = max(group, key=lambda record: (record.text != activity.UNKNOWN_HOLDER, record.took_ns or 0))
+    longest = max(group, key=lambda record: (record.text != logs.UNKNOWN_HOLDER, record.took_ns or 0))
     times = sum(record.count for record in group) if kind is CauseKind.GARBAGE_COLLECTION else len(group)
     return Event(kind, target, longest.text, on, times, longest.took_ns)
 

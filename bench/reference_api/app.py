@@ -8,15 +8,13 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 
 from bench.reference_api.cache import Cache
-from bench.reference_api.carts import carts_router
-from bench.reference_api.collector import collect_often
 from bench.reference_api.database import Database
-from bench.reference_api.metrics import Metrics
+from bench.reference_api.metrics import Metrics, collect_often
 from bench.reference_api.monitor import HealthMonitor, observability_router, product_version
 from bench.reference_api.resilience import CACHE_SHARE, DATABASE_END
 from bench.reference_api.responses import App, DeadlineMiddleware, add_error_responses
+from bench.reference_api.routes import carts_router, items_router, orders_router
 from bench.reference_api.settings import Settings
-from bench.reference_api.shop import items_router, orders_router
 
 FIRST_LOOK_S = 5.0
 """How long the start waits for Redis and Postgres; the monitors continue after that."""

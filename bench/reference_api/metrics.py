@@ -1,11 +1,45 @@
-"""What `/metrics` says, in the Prometheus text format: counted in dictionaries, written when asked for."""
+"""What `/metrics` says, in the Prometheus text format, and how long the collector of garbage stopped us."""
 
+import asyncio
+import gc
+import random
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
-from bench.reference_api.collector import CollectorPauses
 from bench.reference_api.resilience import Bulkhead, ComponentBreaker
+
+
+class CollectorPauses:
+    """How often, and for how long, the collector has stopped everything, by generation."""
+
+    def __init__(self) -> None:
+        self.counts = [0, 0, 0]
+        self.seconds = [0.0, 0.0, 0.0]
+        self._begun_s = 0.0
+
+    def watch(self) -> None:
+        """From now on."""
+        gc.callbacks.append(self._enter)
+
+    def _enter(self, phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            self._begun_s = time.monotonic()
+            return
+        self.counts[info["generation"]] += 1
+        self.seconds[info["generation"]] += time.monotonic() - self._begun_s
+
+
+async def collect_often(objects: int, every_s: float) -> None:
+    """Keep so many objects, and look through them now and then, until cancelled.
+
+    The times between are random with mean `every_s`: what comes at a steady beat fits many things by chance.
+    """
+    heap = [[number] for number in range(objects)]
+    while heap:
+        await asyncio.sleep(random.expovariate(1 / every_s))
+        gc.collect()
+
 
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

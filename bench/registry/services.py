@@ -40,7 +40,7 @@ class TargetKind:
     default_path: str = ""
     """Where its URL has none."""
     resources: str | None = None
-    """A class that is made with a target and asked for figures (bench.resources.services.poller.Service)."""
+    """A class that is made with a target and asked for figures (bench.resources.watched.Service)."""
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from bench.resources.generator import cpu_s, others
 from bench.resources.machine import read_machine, read_pressure
 from bench.resources.starvation import Cutter, Slice, Sum
 from bench.resources.watched import WatchedProcess, WatchedTarget
-from bench.results.activity import ActivityRecord
 from bench.results.generator_records import ResourceRecord
 from bench.results.layout import GENERATOR, MACHINE, Cell, ResourceRow
+from bench.results.logs import ActivityRecord
 from bench.stack.description import TargetDescription
 from bench.stack.target import Target
 

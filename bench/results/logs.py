@@ -1,4 +1,4 @@
-"""The two logs of a run: windows.hlog, histograms of each window, and operations.npy, every arrival.
+"""The logs of a run: windows.hlog with histograms, operations.npy with every arrival, activity.jsonl.
 
 windows.hlog is an HdrHistogram V2 log with tags, readable by any HdrHistogram tool. The package
 `hdrhistogram` encodes and decodes the histograms. The lines around them are made here because its log
@@ -6,23 +6,32 @@ writer cannot write tags, and its log reader skips a damaged line silently.
 
 operations.npy exists where the scenario asks for it. The engines write raw logs during the run
 (memory-mapped, records of fixed size); here they become one array, which `numpy.load` reads.
+
+activity.jsonl is what servers report about themselves: no key, no value, and no literal of a statement.
+
+A window's histogram in full takes 270 KB, and a run has thousands. Its buckets in use, ten bytes each, are a
+few hundred.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core import histogram
 from bench.core.clock import NS_PER_S, WallLabel
 from bench.core.histogram import Counts
 from bench.core.machine_limits import reserve
 from bench.core.outcome import OUTCOMES
+from bench.core.sanitize import all_visible
+from bench.results.model import Number, Record, Whole
 
 KINDS = ("response", "service", "lag", "late", "net", "service_net", "pool_wait")
 OUTCOME_LABELS = tuple(outcome.label for outcome in OUTCOMES)
@@ -206,3 +215,92 @@ def merge(logs: list[RawLog], record: np.dtype[Any], to: Path) -> int:
         log.path.unlink()
     merged.flush()
     return total
+
+
+SLOW_COMMAND, SLOW_STATEMENT = "slow_command", "slow_statement"
+BUSY_COMMAND, BUSY_STATEMENT = "busy_command", "busy_statement"
+FORK, SNAPSHOT, LATENCY_EVENT = "fork", "snapshot", "latency_event"
+LOCK_WAIT, WAIT, CHECKPOINT = "lock_wait", "wait", "checkpoint"
+GC_PAUSE = "gc_pause"
+UNKNOWN_HOLDER = "holder unknown"
+"""Of a lock that was free again when it was asked who held it."""
+LEFT_OUT = "left_out"
+"""What could not be asked, and why: reported once."""
+
+MOST_LINES = 20_000
+"""Of one run; later ones are left out."""
+
+
+class ActivityRecord(Record):
+    """One thing that a service did or suffered; times in ns from run zero."""
+
+    at_ns: Whole
+    """When it was reported: it had happened, or was under way."""
+    since_ns: Whole
+    """The earliest that it can have begun."""
+    target: str
+    kind: str
+    text: str = ""
+    """What or who: a command's name, a statement without its literals."""
+    count: Whole = 1
+    """How many of them: commands, waiting sessions, pauses."""
+    took_ns: Whole | None = None
+    """The longest of them, or how long it has lasted."""
+    share: Number | None = None
+    """Of the time between two looks that it took."""
+
+    @classmethod
+    def read(cls, value: object) -> ActivityRecord:
+        """As `Record.read`, with every text that others wrote made visible."""
+        return super().read(all_visible(value))
+
+
+class WindowSamples:
+    """The windows of one kind in the order of the log; a window is known by its number."""
+
+    def __init__(self, windows: Iterable[Window]) -> None:
+        """Take over `windows`, of which only one is in memory at a time."""
+        self.tags: list[Tag] = []
+        starts: list[int] = []
+        ends: list[int] = []
+        buckets: list[NDArray[np.uint16]] = []
+        counts: list[NDArray[np.int64]] = []
+        for window in windows:
+            used = histogram.buckets_in_use(window.counts)
+            self.tags.append(window.tag)
+            starts.append(window.start_ns)
+            ends.append(window.end_ns)
+            buckets.append(used.astype(np.uint16))
+            counts.append(window.counts[used])
+        self.start_ns: NDArray[np.int64] = np.array(starts, dtype=np.int64)
+        self.end_ns: NDArray[np.int64] = np.array(ends, dtype=np.int64)
+        self._first: NDArray[np.int64] = np.cumsum([0, *map(len, buckets)], dtype=np.int64)
+        """Where each window's buckets begin."""
+        self._bucket = np.concatenate(buckets) if buckets else np.zeros(0, dtype=np.uint16)
+        self._count = np.concatenate(counts) if counts else np.zeros(0, dtype=np.int64)
+
+    def __iter__(self) -> Iterator[Window]:
+        """Every window with its counts in full, one at a time."""
+        for number, tag in enumerate(self.tags):
+            counts = histogram.empty()
+            part = slice(self._first[number], self._first[number + 1])
+            counts[self._bucket[part]] = self._count[part]
+            yield Window(tag, int(self.start_ns[number]), int(self.end_ns[number]), counts)
+
+    def of_tags(self, wanted: Callable[[Tag], bool]) -> NDArray[np.bool_]:
+        """Which windows have a tag of that sort."""
+        known = {tag: wanted(tag) for tag in set(self.tags)}
+        return np.array([known[tag] for tag in self.tags], dtype=np.bool_)
+
+    def samples_from(self, bucket: int = 0) -> NDArray[np.float64]:
+        """How many samples of each window lie in this bucket or above it."""
+        return self._per_window(np.where(self._bucket >= bucket, self._count, 0))
+
+    def sums_ns(self) -> NDArray[np.float64]:
+        """The sum of the samples of each window in ns, by the middles of their buckets."""
+        used, place = np.unique(self._bucket, return_inverse=True)
+        return self._per_window(self._count * histogram.middles_ns(used)[place])
+
+    def _per_window(self, values: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.float64]:
+        upto = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+        return np.asarray(upto[self._first[1:]] - upto[self._first[:-1]])

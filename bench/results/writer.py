@@ -25,9 +25,8 @@ from bench.core.histogram import Counts
 from bench.core.messages import Event
 from bench.core.sanitize import all_visible
 from bench.results import layout
-from bench.results.activity import MOST_LINES, ActivityRecord
 from bench.results.layout import COLUMNS
-from bench.results.logs import Encoder, Tag, Window, header, line_of
+from bench.results.logs import MOST_LINES, ActivityRecord, Encoder, Tag, Window, header, line_of
 from bench.results.ownership import Ownership
 from bench.results.run_record import (
     COMPLETE,

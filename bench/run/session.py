@@ -26,14 +26,13 @@ from bench.results.layout import run_name
 from bench.results.logs import RawLog, merge
 from bench.results.run_record import Anomaly, StartRecord
 from bench.results.writer import RunWriter
+from bench.run.anomalies import outages_of
 from bench.run.fixtures import NS_PER_MS, DatasetFixtures, Steps
-from bench.run.outages import outages_of
 from bench.run.plugins import LoadGenerator, LocalGenerator, Observers
 from bench.run.progress import Pace, Progress, ProgressSnapshot
 from bench.run.record import final_record, first_record
-from bench.run.recorder import Recorder
+from bench.run.recorder import POLL_S, Recorder, windows
 from bench.run.stop_request import StopRequest
-from bench.run.windows import POLL_S, windows
 from bench.scenario.load import placed_refusal
 from bench.scenario.rules.lint import hints_before_a_run
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from bench.stack.postgres_url import BALANCE
 from bench.stack.sentinel import Endpoint, PrimaryLocator
 from bench.stack.target import ANY_SESSION, Target, address_of, socket_file_of
+from bench.stack.target_url import BALANCE
 
 LOCATE_S = 1.0
 """How long the Sentinels of a target have to say where it is."""

@@ -9,8 +9,8 @@ from bench.core.clock import monotonic_ns
 from bench.core.units import format_bytes, format_duration_ns, format_ratio
 from chaos.faults.fault import Fault
 from chaos.proxy.client import FaultProxy
-from chaos.proxy.composition import toxic_of
 from chaos.proxy.messages import Applied
+from chaos.proxy.toxics import toxic_of
 from chaos.schedule import Proof, Timestamps
 
 

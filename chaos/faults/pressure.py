@@ -9,9 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from bench.core.child_environment import for_program
+from bench.core.child_process import HelperProcess, for_program
 from bench.core.clock import monotonic_ns
-from bench.core.helper_process import HelperProcess
 from bench.core.units import format_bytes
 from bench.stack.supervisor.processes import ProcessIdentity
 from chaos import stressor

@@ -20,7 +20,7 @@ from bench.datasets import check as check_dataset
 from bench.registry import is_planned
 from bench.results.fault_records import ExampleRecord, IntegrityRecord
 from bench.results.run_record import Anomaly
-from bench.scenario.validators.integrity import operation_of
+from bench.scenario.validators.faults import operation_of
 from chaos.integrity import ledger
 from chaos.integrity.check import Check, Evidence, NotYet, Patience, Site, Unreadable, patiently
 from chaos.integrity.ledger import Reading, bound, judge_totals

@@ -16,17 +16,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
-from bench.core.child_environment import for_python
+from bench.core.child_process import HelperProcess, for_python
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import TargetError
-from bench.core.helper_process import HelperProcess
 from bench.registry import path_name, proxy_name
 from bench.stack.services.loopback_port import free_loopback_port
 from chaos.proxy import messages
-from chaos.proxy.composition import KINDS, toxic_of
 from chaos.proxy.loop import BUCKETS, ROW, ROWS, SIZE_BYTES
 from chaos.proxy.messages import Applied, Effects, ProxyStats
 from chaos.proxy.toxic import ToxicError
+from chaos.proxy.toxics import KINDS, toxic_of
 from chaos.proxy.traffic import LOADING, RUNNING
 from chaos.schedule import Proof
 

@@ -15,14 +15,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from chaos.proxy import messages
-from chaos.proxy.composition import refuse_conflicts, toxic_of
 from chaos.proxy.connection import Connection
 from chaos.proxy.endpoint import reset
 from chaos.proxy.front import Front
 from chaos.proxy.loop import Loop, Timer, now_ns
 from chaos.proxy.messages import Effects, ProxyStats
 from chaos.proxy.toxic import DOWN, UP, Toxic, ToxicError
-from chaos.proxy.toxics import BlackHole, Refuse, Reset
+from chaos.proxy.toxics import BlackHole, Refuse, Reset, refuse_conflicts, toxic_of
 from chaos.proxy.traffic import Traffic
 
 if TYPE_CHECKING:

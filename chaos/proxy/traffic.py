@@ -14,8 +14,8 @@ import os
 import select
 from typing import TYPE_CHECKING, Protocol
 
-from chaos.proxy.composition import Path
 from chaos.proxy.toxic import DOWN, UP
+from chaos.proxy.toxics import Path
 
 if TYPE_CHECKING:
     import socket

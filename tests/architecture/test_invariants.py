@@ -283,7 +283,7 @@ def test_kernels_raise_nothing_and_build_nothing() -> None:
 
 DIGESTS = """
 import json, pathlib, sys
-from bench.core.jit.cache import source_digest
+from bench.core.jit.machine_code import source_digest
 
 def tell(source):
     print(json.dumps([source, source_digest()]))

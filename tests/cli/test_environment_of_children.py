@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from bench.core.child_environment import for_program, for_python, for_run, for_users
+from bench.core.child_process import for_program, for_python, for_run, for_users
 from tests.helpers.command_line import Bench
 from tests.helpers.waiting import COMPILE_S, eventually
 

@@ -4,8 +4,7 @@ import signal
 import subprocess
 import sys
 
-from bench.core.child_environment import for_python
-from bench.core.helper_process import HelperProcess
+from bench.core.child_process import HelperProcess, for_python
 from bench.stack.supervisor.processes import ProcessIdentity
 
 ECHO = """
@@ -17,8 +16,8 @@ sys.exit(3)
 """
 HARNESS = f"""
 import time
-from bench.core.child_environment import for_python
-from bench.core.helper_process import HelperProcess
+from bench.core.child_process import for_python
+from bench.core.child_process import HelperProcess
 helper = HelperProcess(["-c", {ECHO!r}], for_python())
 helper.first_line()
 print(helper.pid, flush=True)

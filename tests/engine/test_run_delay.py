@@ -5,7 +5,7 @@ import subprocess
 import threading
 
 from bench.core.clock import monotonic_ns
-from bench.resources.run_queue import RunDelay
+from bench.resources.generator import RunDelay
 
 
 def test_a_thread_that_shares_its_processor_waits_for_it() -> None:

@@ -14,9 +14,8 @@ import pytest
 from bench.core.outcome import Outcome
 from bench.engine.wire import layout
 from bench.engine.wire.connector import Connector
-from bench.engine.wire.dialler import Dialler, Stream
+from bench.engine.wire.dialler import ATTEMPT_S, MOST, Dialler, PendingDials, Stream, patience_s
 from bench.engine.wire.engine import WireEngine
-from bench.engine.wire.pending_dials import ATTEMPT_S, MOST, PendingDials, patience_s
 from bench.engine.wire.shard import Shard
 from bench.stack.target_url import target_of
 from tests.engine.runs import plan_of, run

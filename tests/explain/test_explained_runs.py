@@ -13,8 +13,7 @@ from bench.report import explanation
 from bench.report.html import run_page
 from bench.report.render import text
 from bench.results import layout
-from bench.results.activity import FORK, LEFT_OUT, ActivityRecord
-from bench.results.logs import Encoder, Tag, Window, line_of
+from bench.results.logs import FORK, LEFT_OUT, ActivityRecord, Encoder, Tag, Window, line_of
 from bench.results.reader import Run
 from tests.helpers.synthetic_run import MS, S, SyntheticRun, counts_of
 

@@ -12,8 +12,7 @@ import pytest
 from bench.init.compose_file import read_compose
 from bench.init.findings import Findings, FoundTarget
 from bench.init.openapi import read_document
-from bench.init.scenario_text import scenario_text
-from bench.init.stack_text import stack_text
+from bench.init.written_files import scenario_text, stack_text
 from bench.stack.stack_file import load_stack_file
 from tests.init.conftest import Init
 from tests.init.little_api import DOCUMENT, LittleApi

@@ -15,8 +15,7 @@ from bench.core.errors import ExitCode, ScenarioError
 from bench.init.compose_file import read_compose
 from bench.init.findings import Findings, FoundTarget, stack_name
 from bench.init.openapi import read_document
-from bench.init.scenario_text import scenario_text
-from bench.init.stack_text import stack_text
+from bench.init.written_files import scenario_text, stack_text
 from bench.scenario.load import load_scenario
 from bench.scenario.source import read_text
 from bench.stack.stack_file import load_stack_file

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from bench.core.clock import monotonic_ns
 from bench.plan.plan import PhasePlan, Plan
 from bench.resources.sampler import Sampler
-from bench.results.activity import ActivityRecord
+from bench.results.logs import ActivityRecord
 from bench.stack.description import TargetDescription
 from bench.stack.target import Target
 from tests.helpers.waiting import eventually

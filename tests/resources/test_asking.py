@@ -3,10 +3,10 @@
 import threading
 import time
 
-from bench.resources.services import poller as asker
-from bench.resources.services.poller import Poller
+from bench.resources import watched as asker
 from bench.resources.services.postgres import postgres_columns
 from bench.resources.services.redis import redis_columns
+from bench.resources.watched import Poller
 
 
 class Slow:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bench.resources.services.api import PAUSED_S, PAUSES, ApiMetrics, counter
 from bench.resources.services.noticed import LONGEST_TEXT, MOST_KEPT, Noticed, Notices, outline
-from bench.resources.services.postgres_waits import Session, sessions_noticed
+from bench.resources.services.postgres import Session, sessions_noticed
 from bench.resources.services.redis import RedisEvents, command_name, commands_of, fields_of
 
 MS = 1_000_000

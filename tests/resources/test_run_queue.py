@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench.resources.cgroup import throttled_s
+from bench.resources.generator import RunQueue
 from bench.resources.machine import read_pressure
-from bench.resources.run_queue import RunQueue
 
 BUSY = "import os, time\nos.sched_setaffinity(0, {int(%r)})\nend = time.monotonic() + 10\n" + (
     "print('on', flush=True)\nwhile time.monotonic() < end: pass"

@@ -16,9 +16,8 @@ from bench.core import histogram
 from bench.core.errors import ResultError
 from bench.core.outcome import OUTCOMES
 from bench.results import layout
-from bench.results.activity import ActivityRecord
 from bench.results.layout import run_name
-from bench.results.logs import KINDS, Encoder, Tag, Window, decode, line_of, window_of
+from bench.results.logs import KINDS, ActivityRecord, Encoder, Tag, Window, decode, line_of, window_of
 from bench.results.ownership import sweep
 from bench.results.reader import Run
 from bench.results.writer import RunWriter

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from bench.cli import doctor_command
 from bench.registry import url_variables
-from bench.stack import software
-from bench.stack.background.state import BackgroundStack
+from bench.stack import machine
+from bench.stack.background.stack import BackgroundStack
 from bench.stack.machine import Finding, findings
 from bench.stack.supervisor.processes import ProcessIdentity
 from bench.stack.target import Target
@@ -89,8 +89,8 @@ def test_a_url_that_cannot_be_used_is_advice_without_its_password(monkeypatch: p
 def test_a_stack_that_is_up_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     target = Target("redis", "redis", "127.0.0.1", 1)
     kept = BackgroundStack(ProcessIdentity(1, 1, ""), "embedded", (target,), (), (), Path())
-    monkeypatch.setattr(software, "background_stack", lambda: kept)
-    finding = software.default_stack()
+    monkeypatch.setattr(machine, "background_stack", lambda: kept)
+    finding = machine.default_stack()
     assert finding.text == "embedded, up since bench stack up: redis"
     assert finding.values == {"kind": "embedded", "is_up": True}
 
@@ -99,19 +99,19 @@ def test_postgres_programs_that_are_missing_are_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOLDFAST_POSTGRES_BIN", str(tmp_path))
-    finding = software.postgres_18()
+    finding = machine.postgres_18()
     assert finding.text == "none"
     assert "HOLDFAST_POSTGRES_BIN" in (finding.advice or "")
 
 
 def test_a_psycopg_that_is_missing_is_advice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(software, "_version", lambda _: None)
-    assert "pip install" in (software.postgres_client().advice or "")
+    monkeypatch.setattr(machine, "_version", lambda _: None)
+    assert "pip install" in (machine.postgres_client().advice or "")
 
 
 def test_a_server_program_that_is_missing_is_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOLDFAST_REDIS_SERVER", "/nowhere/redis-server")
-    finding = software.redis_server()
+    finding = machine.redis_server()
     assert finding.text == "none"
     assert "HOLDFAST_REDIS_SERVER" in (finding.advice or "")
 
@@ -120,7 +120,7 @@ def test_a_program_that_is_no_server_is_advice(
     script: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOLDFAST_REDIS_SERVER", script("echo hello"))
-    assert "is it a redis-server" in (software.redis_server().advice or "")
+    assert "is it a redis-server" in (machine.redis_server().advice or "")
 
 
 @pytest.mark.parametrize("by", ["path", "PATH"])
@@ -136,14 +136,14 @@ def test_a_server_that_obeys_the_name_it_is_called_by_is_called_by_that_name(
     monkeypatch.setenv(
         "HOLDFAST_REDIS_SERVER", str(folder / "redis-server") if by == "path" else "redis-server"
     )
-    finding = software.redis_server()
+    finding = machine.redis_server()
     assert finding.values["version"] == "7.0.15"
     assert finding.values["program"] == str(folder / "redis-server")
 
 
 def test_numba_switched_off_is_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
-    assert "NUMBA_DISABLE_JIT" in (software.compiler().advice or "")
+    assert "NUMBA_DISABLE_JIT" in (machine.compiler().advice or "")
 
 
 @pytest.mark.parametrize(("answer", "is_engine"), [(b"HTTP/1.0 200 OK\r\n", True), (b"SSH-2.0\r\n", False)])
@@ -155,13 +155,13 @@ def test_a_docker_engine_is_known_by_its_answer(
         connection.sendall(answer)
 
     monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{scripted_server(behave)}")
-    assert software.docker_engine().values["engine"] is is_engine
+    assert machine.docker_engine().values["engine"] is is_engine
 
 
 @pytest.mark.parametrize("host", ["unix:///nowhere/docker.sock", "ssh://machine", "tcp://127.0.0.1:notaport"])
 def test_no_docker_engine_is_no_problem(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", host)
-    finding = software.docker_engine()
+    finding = machine.docker_engine()
     assert finding.values["engine"] is False
     assert finding.advice is None
 

@@ -3,7 +3,7 @@ kept already does not load the compiler, which costs two seconds of a processor 
 
     compiled     called from Python and by other kernels; numba is imported with its first call
     entry        called from Python once in a while: the loops. Its machine code is made in another process,
-                 kept (`cache.py`) and loaded without numba (`machine_code.py`)
+                 kept and loaded without numba (`machine_code.py`)
     inner        called by other kernels only
     generated    written in LLVM's terms, called by other kernels only
 
@@ -123,7 +123,7 @@ class _External:
 
 def is_cold() -> bool:
     """Whether the first run of this version still has to compile the loop."""
-    from bench.core.jit.cache import cache_folder
+    from bench.core.jit.machine_code import cache_folder
 
     return not PLAIN and not any(cache_folder().glob("run_loop-*.o"))
 

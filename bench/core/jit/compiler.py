@@ -24,8 +24,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.np.arrayobj import make_array, populate_array
 
-from bench.core.jit.cache import cache_folder
-from bench.core.jit.machine_code import ENTRY, SYMBOLS
+from bench.core.jit.machine_code import ENTRY, SYMBOLS, cache_folder
 
 OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
 

@@ -30,7 +30,7 @@ from bench.plan.pacing import P_DURATION_NS, P_NUMBER, P_REST, P_START_NS, stret
 from bench.plan.plan import WorkloadPlan
 from bench.plan.walk import PlanWalk
 from bench.registry import LOGIN
-from bench.resources.run_queue import ThreadUse
+from bench.resources.generator import ThreadUse
 
 CHUNK = 256
 TASKS_PER_CONNECTION = 4

@@ -17,7 +17,7 @@ import time
 from collections import deque
 from typing import TypeVar
 
-from bench.core.child_environment import for_users
+from bench.core.child_process import for_users
 from bench.engine.locust.messages import FROM_USERS, TASK, TO_USERS, FromUsers, ToUsers, UsersTask
 from bench.resources.generator import join, leave
 

@@ -20,7 +20,7 @@ from bench.protocols import state as wire_state
 from bench.protocols.http.state import BODY_BYTES
 from bench.protocols.wants.state import CELL_ROOM, PROGRESS_COLUMNS
 from bench.registry import DRIVERS
-from bench.resources.run_queue import RunDelay
+from bench.resources.generator import RunDelay
 
 TURN_NS = 100_000
 """Of a processor, for the loop: some arrivals and answers."""

@@ -1,4 +1,4 @@
-"""The assessment as a page, Markdown, JSON and text for a terminal: the recommendation comes first in each."""
+"""The assessment as page, Markdown, JSON and text for a terminal: the recommendation comes first in each."""
 
 from pathlib import Path
 from typing import Any

@@ -2,7 +2,7 @@
 
 from bench.core.clock import monotonic_ns
 from bench.resources.services.noticed import Noticed, Notices
-from bench.results.activity import GC_PAUSE
+from bench.results.logs import GC_PAUSE
 from bench.stack.probes.connection import ProbeError
 from bench.stack.probes.http import http_get
 from bench.stack.target import Target

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bench.core.clock import monotonic_ns
 from bench.core.sanitize import one_line
-from bench.results.activity import LEFT_OUT, ActivityRecord
+from bench.results.logs import LEFT_OUT, ActivityRecord
 
 MOST_KEPT = 200
 """Between two samples: a service has no more to say that would change the picture."""

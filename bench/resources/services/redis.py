@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from bench.core.clock import monotonic_ns
 from bench.resources.services.noticed import Noticed, Notices
-from bench.results.activity import BUSY_COMMAND, FORK, LATENCY_EVENT, SLOW_COMMAND, SNAPSHOT
+from bench.results.logs import BUSY_COMMAND, FORK, LATENCY_EVENT, SLOW_COMMAND, SNAPSHOT
 from bench.stack.probes.connection import ProbeError
 from bench.stack.probes.redis import ErrorReply, Nested, RespClient
 from bench.stack.target import Target

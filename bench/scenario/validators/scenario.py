@@ -9,8 +9,7 @@ from bench.scenario.actions import check_actions
 from bench.scenario.fields import MAX_RATE_PER_S, MAX_TOTAL_NS, MOST_LANES, SHORTEST_CYCLE_NS
 from bench.scenario.model import Phase, Scenario, Workload
 from bench.scenario.problems import Violation
-from bench.scenario.validators.faults import check_faults
-from bench.scenario.validators.integrity import check_integrity
+from bench.scenario.validators.faults import check_faults, check_integrity
 
 
 def check_scenario(

@@ -18,9 +18,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from bench.core.child_environment import OF_THE_REFERENCE_API, for_python
+from bench.core.child_process import OF_THE_REFERENCE_API, for_python
 from bench.core.errors import ExitCode, HoldfastError, UsageError
-from bench.stack.background.state import (
+from bench.stack.background.stack import (
     BackgroundStack,
     DaemonLock,
     forget_state,

@@ -20,8 +20,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from bench.core.child_environment import for_python
-from bench.core.helper_process import HelperProcess
+from bench.core.child_process import HelperProcess, for_python
 from bench.stack.docker.client import HARNESS, RUN, connect_engine, is_left_over, no_engine
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from bench.core.child_environment import for_program
+from bench.core.child_process import for_program
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 

@@ -16,7 +16,6 @@ from bench.core.clock import monotonic_ns
 from bench.core.errors import Passing, TargetError
 from bench.core.threads import StillRunning, within
 from bench.stack.addresses import Place, attempts
-from bench.stack.postgres_url import BALANCE
 from bench.stack.probes.connection import (
     Connection,
     ProbeError,
@@ -27,6 +26,7 @@ from bench.stack.probes.connection import (
 )
 from bench.stack.probes.health import Facts
 from bench.stack.target import SESSION_ATTRIBUTE, State, Target
+from bench.stack.target_url import BALANCE
 from bench.stack.tls import TlsSettings, postgres_options_of
 
 if TYPE_CHECKING:

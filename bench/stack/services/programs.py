@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.core.child_environment import for_program
+from bench.core.child_process import for_program
 from bench.core.errors import TargetError
 
 NAMES = ("postgres", "nobody")

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from bench.core.child_environment import OF_THE_REFERENCE_API, for_program, for_python
+from bench.core.child_process import OF_THE_REFERENCE_API, for_program, for_python
 from bench.core.errors import TargetError
 from bench.registry import SERVICES
 from bench.stack.probes.health import Facts

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from bench.core.child_environment import for_program
-from bench.core.helper_process import HelperProcess
+from bench.core.child_process import HelperProcess, for_program
 from bench.stack.services.files import DataDirectory
 from bench.stack.supervisor import supervisor
 from bench.stack.supervisor.processes import await_end_of_orphans
@@ -42,7 +41,7 @@ class ServiceCommand:
     restarts_per_minute: int = 60
     set_up: tuple[SetUpStep, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Added to what every program gets (bench.core.child_environment); it may hold secrets."""
+    """Added to what every program gets (bench.core.child_process); it may hold secrets."""
     user_id: int | None = None
     """Whom service and set-up run as, with `group_id` as the only group. None: as the harness does."""
     group_id: int | None = None

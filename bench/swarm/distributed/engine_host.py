@@ -20,8 +20,8 @@ from bench.core.errors import ExitCode
 from bench.engine.api import Engine
 from bench.plan.plan import Plan, Segment
 from bench.results.generator_records import CalibrationRecord
+from bench.run.recorder import windows
 from bench.run.stop_request import StopRequest
-from bench.run.windows import windows
 from bench.swarm.distributed import messages
 from bench.swarm.distributed.host import Failure, HostInfo
 from bench.swarm.distributed.plan_codec import PlanMessage

@@ -19,9 +19,9 @@ from locust.env import Environment
 from locust.exception import StopTest
 from locust.util.load_locustfile import load_locustfile
 
-from bench.core.child_environment import NAMES_VARIABLE
+from bench.core.child_process import NAMES_VARIABLE
 from bench.core.sanitize import redacted
-from bench.swarm.users.outcomes import shown
+from bench.swarm.users.request_recorder import shown
 
 LOCUST_FAILED = 2
 """What Locust ends with when an exception left a listener."""

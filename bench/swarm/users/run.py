@@ -38,7 +38,7 @@ from bench.engine.locust.messages import (
 )
 from bench.engine.wire import layout
 from bench.plan.plan import users_at
-from bench.resources.run_queue import ThreadUse
+from bench.resources.generator import ThreadUse
 from bench.swarm.users.load import (
     Refused,
     chosen,
@@ -48,8 +48,7 @@ from bench.swarm.users.load import (
     parsed_options,
     quit_as_locust,
 )
-from bench.swarm.users.outcomes import shown
-from bench.swarm.users.request_recorder import RequestRecorder
+from bench.swarm.users.request_recorder import RequestRecorder, shown
 from bench.swarm.users.requests import Requests
 
 FOREVER_S = 1e6

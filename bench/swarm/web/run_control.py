@@ -15,7 +15,7 @@ from gevent.event import Event
 from gevent.queue import Queue
 from gevent.subprocess import PIPE, Popen
 
-from bench.core.child_environment import for_run
+from bench.core.child_process import for_run
 from bench.core.errors import ExitCode
 from bench.core.messages import MessageError
 from bench.swarm.messages import (

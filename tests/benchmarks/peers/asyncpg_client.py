@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.core.child_environment import for_python
+from bench.core.child_process import for_python
 from tests.benchmarks.peers.python_client import run_program, versions_of
 
 if TYPE_CHECKING:

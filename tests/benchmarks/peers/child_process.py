@@ -6,7 +6,7 @@ import resource
 import subprocess
 from typing import TYPE_CHECKING
 
-from bench.core.child_environment import for_program
+from bench.core.child_process import for_program
 from tests.benchmarks.peers.contestant import TurnFailed
 
 if TYPE_CHECKING:

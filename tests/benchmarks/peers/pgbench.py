@@ -7,7 +7,7 @@ import re
 import shutil
 from typing import TYPE_CHECKING
 
-from bench.core.child_environment import for_program
+from bench.core.child_process import for_program
 from bench.core.errors import TargetError
 from bench.stack.services.programs import find_postgres
 from tests.benchmarks.peers.child_process import children_cpu_s, output_of

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.core.child_environment import for_program
+from bench.core.child_process import for_program
 from tests.benchmarks.peers.child_process import last_words
 from tests.benchmarks.peers.contestant import NotInstalled
 

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.core.child_environment import for_python
+from bench.core.child_process import for_python
 from tests.benchmarks.peers.child_process import output_of
 from tests.benchmarks.peers.contestant import NotInstalled, Result
 from tests.benchmarks.peers.tool_report import result_of

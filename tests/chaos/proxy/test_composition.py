@@ -3,8 +3,8 @@
 import pytest
 
 from bench.scenario.fault_kinds import FAULT_KINDS
-from chaos.proxy.composition import KINDS, Path, refuse_conflicts, toxic_of
 from chaos.proxy.toxic import DOWN, UP, ToxicError
+from chaos.proxy.toxics import KINDS, Path, refuse_conflicts, toxic_of
 
 LEAST = {
     "latency": {"delay": 1},

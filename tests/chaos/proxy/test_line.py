@@ -5,10 +5,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.proxy.composition import Path, toxic_of
 from chaos.proxy.delay_queue import FIN, RST, DelayQueue
 from chaos.proxy.toxic import DOWN, UP, Draws, Toxic
-from chaos.proxy.toxics import LimitData
+from chaos.proxy.toxics import LimitData, Path, toxic_of
 
 READS = st.lists(st.tuples(st.binary(min_size=1, max_size=40), st.integers(0, 3_000_000)), max_size=20)
 """Bytes, each with the time since the one before."""

@@ -4,8 +4,8 @@ import contextlib
 
 import pytest
 
-from chaos.proxy.composition import toxic_of
 from chaos.proxy.toxic import ToxicError
+from chaos.proxy.toxics import toxic_of
 from tests.chaos.proxy.ends import DEADLINE_S, is_silent, opened, received, was_reset
 from tests.helpers.waiting import eventually
 

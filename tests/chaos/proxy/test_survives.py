@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from chaos.proxy.client import FaultProxy
-from chaos.proxy.composition import KINDS
 from chaos.proxy.toxic import ToxicError
+from chaos.proxy.toxics import KINDS
 from tests.chaos.proxy.ends import MS, break_off, carries, opened
 from tests.helpers.waiting import eventually
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.run.outages import outages_of
+from bench.run.anomalies import outages_of
 from tests.helpers.fault_run import recovery
 from tests.helpers.run_records import record_of
 

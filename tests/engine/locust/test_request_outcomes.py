@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from urllib3.exceptions import NewConnectionError, ProtocolError, ReadTimeoutError
 
 from bench.core.outcome import Outcome
-from bench.swarm.users.outcomes import TEXT_CHARACTERS, outcome_of, shown, text_of
+from bench.swarm.users.request_recorder import TEXT_CHARACTERS, outcome_of, shown, text_of
 
 
 class HTTPConnectionClosed(Exception):  # noqa: N818 - named like geventhttpclient's

@@ -1,4 +1,4 @@
-"""What a child process is given of our environment: what it needs, by name, and nothing else.
+"""Child processes: what each is given of our environment, and a Python of ours that ends with the harness.
 
 A shell or a CI job holds keys of other systems. They are no business of a server that we start, and every
 process of the same user could read them there.
@@ -9,8 +9,13 @@ process of the same user could read them there.
     + a program of the user's   what HOLDFAST_PASS_ENVIRONMENT names
 """
 
+from __future__ import annotations
+
+import contextlib
 import os
-from collections.abc import Iterable, Mapping
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -79,3 +84,62 @@ def _matching(patterns: Iterable[str], but: Iterable[str] = ()) -> dict[str, str
         for name, value in os.environ.items()
         if is_one(name, wanted) and not is_one(name, unwanted)
     }
+
+
+class HelperProcess:
+    """Started in a separate session, so that what kills the harness's group, or a Ctrl-C, does not reach it.
+
+    Should a Ctrl-C hit between the start and the assignment of this object, its stdin closes with the lost
+    object, and it ends by itself.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        pass_fds: Sequence[int] = (),
+        stdout: int = subprocess.PIPE,
+        stderr: int = subprocess.DEVNULL,
+    ) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+            pass_fds=pass_fds,
+            env=environment,
+            cwd="/",
+        )
+        self.pid = self.process.pid
+
+    def first_line(self) -> bytes:
+        """What it says when it is ready; empty where it ended before. Waits for it."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def write_line(self, line: bytes) -> None:
+        """Write a line to its stdin, if it still runs."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(line + b"\n")
+            self.process.stdin.flush()
+
+    def end(self, patience_s: float) -> int:
+        """Close its stdin and wait for its end; one that is stopped or hangs is killed. Idempotent.
+
+        Returns its status.
+        """
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+        return self.process.returncode
