@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import HealError, UsageError
-from bench.stack.background.stack import state_folder, take_lock
+from bench.stack.background.state import state_folder, take_lock
 from bench.stack.supervisor.processes import Fate, ProcessIdentity, fate_of, own_entry, place_of
 from chaos.undo import Undo, read_undo
 

@@ -112,7 +112,7 @@ def _live_rows(stack: str | None, asked: bool, services: Iterable[str]) -> list[
     from bench.cli.stack_command import rows_of_file
     from bench.core.errors import UsageError
     from bench.registry import STARTED, url_variables
-    from bench.stack.background.stack import read_state
+    from bench.stack.background.state import read_state
     from bench.stack.external import further_services, named_by_the_user, services_in, url_in
     from bench.stack.probes.health import health_of
 

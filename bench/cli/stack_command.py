@@ -13,7 +13,7 @@ import click
 from bench.cli.output import say
 from bench.core.errors import ExitCode
 from bench.registry import SERVICES, STARTED, url_variables
-from bench.stack.background.stack import BackgroundStack
+from bench.stack.background.state import BackgroundStack
 from bench.stack.probes.health import ServiceHealth
 from bench.stack.target import Target
 
@@ -188,7 +188,7 @@ def status(services: tuple[str, ...], named: str | None, as_json: bool) -> ExitC
 
     URLs begin with redis://, postgresql://, http://, tcp://, elasticsearch://, neo4j:// or proxy://.
     """
-    from bench.stack.background.stack import read_state
+    from bench.stack.background.state import read_state
     from bench.stack.external import services_in
     from bench.stack.probes.health import health_of
 

@@ -18,7 +18,7 @@ from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target
 
 if TYPE_CHECKING:
-    from bench.stack.background.stack import BackgroundStack
+    from bench.stack.background.state import BackgroundStack
     from bench.stack.services.base import ManagedService
     from bench.stack.stack_file import StackFile
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from bench.cli import doctor_command
 from bench.registry import url_variables
 from bench.stack import machine
-from bench.stack.background.stack import BackgroundStack
+from bench.stack.background.state import BackgroundStack
 from bench.stack.machine import Finding, findings
 from bench.stack.supervisor.processes import ProcessIdentity
 from bench.stack.target import Target

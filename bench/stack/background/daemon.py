@@ -20,7 +20,7 @@ from typing import Literal
 
 from bench.core.child_process import OF_THE_REFERENCE_API, for_python
 from bench.core.errors import ExitCode, HoldfastError, UsageError
-from bench.stack.background.stack import (
+from bench.stack.background.state import (
     BackgroundStack,
     DaemonLock,
     forget_state,

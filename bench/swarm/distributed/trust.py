@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bench.core.errors import UsageError
-from bench.stack.background.stack import state_folder
+from bench.stack.background.state import state_folder
 from bench.stack.target import Target
 
 VARIABLE = "HOLDFAST_WORKER_SECRET"

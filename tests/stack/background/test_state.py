@@ -14,7 +14,7 @@ import pytest
 
 from bench.core.errors import UsageError
 from bench.stack.background.daemon import background_stack
-from bench.stack.background.stack import DaemonLock, living_daemon, read_state, state_folder, write_state
+from bench.stack.background.state import DaemonLock, living_daemon, read_state, state_folder, write_state
 from bench.stack.description import TargetDescription
 from bench.stack.supervisor.processes import ProcessIdentity
 from bench.stack.target import Target
@@ -105,7 +105,7 @@ def test_a_damaged_state_file_is_no_stack(text: str, folder: Path) -> None:
 
 def test_there_is_one_keeper_at_a_time_and_a_killed_one_lets_go(folder: Path) -> None:
     program = (
-        "from bench.stack.background.stack import DaemonLock\n"
+        "from bench.stack.background.state import DaemonLock\n"
         "lock = DaemonLock.take()\n"
         "print(lock is not None, flush=True)\n"
         "input()\n"
