@@ -24,8 +24,8 @@ from bench.core.units import format_rate, format_ratio
 from bench.judge.measures import observe
 from bench.judge.observation import Unmeasurable, tally_of
 from bench.judge.verdict import Status
+from bench.results.load_records import WorkloadRecord
 from bench.results.reader import Run
-from bench.results.run_record import WorkloadRecord
 from bench.scenario.rules.grammar import Metric
 
 NOISE = 3

@@ -17,9 +17,10 @@ from bench.core.clock import NS_PER_S
 from bench.core.errors import UsageError
 from bench.core.units import format_duration_ns, format_rate, quoted
 from bench.judge.guards import needed_samples
-from bench.scenario.model import Phase, Scenario, Workload
+from bench.scenario.model import Phase, Scenario
 from bench.scenario.rules.grammar import Rule
 from bench.scenario.rules.lint import planned_arrivals
+from bench.scenario.workloads import Workload
 
 MEASURED_NS = 10 * NS_PER_S
 LONGEST_NS = 300 * NS_PER_S

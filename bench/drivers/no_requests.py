@@ -5,7 +5,7 @@ of `locust` are made by a user's own locustfile, which decides how often each co
 """
 
 from bench.plan.program import Program, Template
-from bench.scenario.model import Workload
+from bench.scenario.workloads import Workload
 from bench.stack.target import Target
 
 

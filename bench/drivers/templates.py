@@ -47,7 +47,6 @@ from bench.plan.draws import (
 )
 from bench.plan.plan import WorkloadPlan
 from bench.plan.program import Field
-from bench.scenario.model import Keys, Workload
 from bench.scenario.templates import (
     IDENTIFIER,
     KEY,
@@ -63,6 +62,7 @@ from bench.scenario.templates import (
     pieces_of,
     value_content,
 )
+from bench.scenario.workloads import Keys, Workload
 
 TEXTS = (TEXT, LETTERS, UUID, CAPTURED, IN_PATH, IN_JSON, AS_JSON)
 """Forms of text."""

@@ -21,8 +21,8 @@ from bench.engine.wire.dialler import Dialler, Stream
 from bench.plan.plan import WorkloadPlan
 from bench.plan.program import Program
 from bench.protocols.wants.state import Search
-from bench.scenario.model import Step, Workload
 from bench.scenario.problems import Path as KeyPath
+from bench.scenario.workloads import Step, Workload
 from bench.stack.target import Target
 
 LEAST_CLIENT_IDLE_RATIO = 0.1

@@ -23,8 +23,8 @@ from bench.core.intervals import stretches
 from bench.core.outcome import OUTCOMES
 from bench.judge.observation import LaneTime, Observation
 from bench.judge.verdict import Doubt, Guard, Status
+from bench.results.load_records import WorkloadRecord
 from bench.results.reader import Run
-from bench.results.run_record import WorkloadRecord
 from bench.scenario.rules.grammar import Metric, Rule
 
 CLOSED = "closed"

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from bench.core.clock import NS_PER_S
 from bench.judge.measures import LATENCIES, observe
 from bench.judge.observation import Unmeasurable
+from bench.results.load_records import PhaseRecord
 from bench.results.logs import Tag, WindowSamples
 from bench.results.reader import Run
-from bench.results.run_record import PhaseRecord
 from bench.scenario.rules.grammar import Metric
 from bench.statistics.evidence import Figures, RatioEvidence, ShareEvidence, ratio_evidence, share_evidence
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.plan.program import Program
-    from bench.scenario.model import Scenario, Workload
+    from bench.scenario.model import Scenario
+    from bench.scenario.workloads import Workload
 
 DIGESTED_ARRIVALS = 10_000
 """The digest covers every parameter of the plan and, so that a change of the generators shows, as many

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.plan.program import Program
-    from bench.scenario.model import Workload
+    from bench.scenario.workloads import Workload
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from bench.registry import kind_of_answers
 from bench.report.document import columns
 from bench.resources.starvation import Starvation
 from bench.results.fault_records import OutageRecord
+from bench.results.load_records import WorkloadRecord
 from bench.results.reader import Run
-from bench.results.run_record import ProxyRecord, RunRecord, TargetRecord, WorkloadRecord
+from bench.results.run_record import ProxyRecord, RunRecord, TargetRecord
 from bench.scenario.rules.grammar import RuleText
 from bench.scenario.rules.metric_facts import RULE_OF_THREE
 

@@ -18,8 +18,9 @@ from bench.core.histogram import Counts
 from bench.core.sanitize import all_visible
 from bench.registry import received_by
 from bench.results import layout
+from bench.results.load_records import PhaseRecord, WorkloadRecord
 from bench.results.logs import OPERATION, ActivityRecord, Tag, Window, WindowSamples, window_of
-from bench.results.run_record import Anomaly, PhaseRecord, RunRecord, WorkloadRecord
+from bench.results.run_record import Anomaly, RunRecord
 
 KEPT = "response"
 """The kind of histogram that nearly every rule and report asks for: its windows are kept once read."""

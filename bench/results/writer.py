@@ -26,16 +26,10 @@ from bench.core.messages import Event
 from bench.core.sanitize import all_visible
 from bench.results import layout
 from bench.results.layout import COLUMNS
+from bench.results.load_records import ResponseRecord, WorkloadRecord
 from bench.results.logs import MOST_LINES, ActivityRecord, Encoder, Tag, Window, header, line_of
 from bench.results.ownership import Ownership
-from bench.results.run_record import (
-    COMPLETE,
-    INTERRUPTED,
-    ResponseRecord,
-    RunRecord,
-    WorkloadRecord,
-    visible_record,
-)
+from bench.results.run_record import COMPLETE, INTERRUPTED, RunRecord, visible_record
 
 PERCENTS = (50, 95, 99)
 

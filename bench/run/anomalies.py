@@ -31,9 +31,10 @@ from bench.plan.plan import Plan
 from bench.registry import kind_of_answers
 from bench.results.fault_records import OutageRecord
 from bench.results.generator_records import GeneratorRecord
-from bench.results.run_record import Anomaly, RunRecord, WorkloadRecord
+from bench.results.load_records import WorkloadRecord
+from bench.results.run_record import Anomaly, RunRecord
 from bench.scenario.fault_kinds import PASSIVE_KINDS, REMEDIES
-from bench.scenario.model import Workload
+from bench.scenario.workloads import Workload
 
 LEAST_IDLE_RATIO = 0.02
 LEAST_KEPT_RATIO = 0.99

@@ -11,7 +11,8 @@ from bench.datasets import DataSet, SqlFile, check, claim_on, drop, load
 from bench.engine.api import PlacedStep, steps_at
 from bench.registry import DRIVERS
 from bench.registry import load as load_module
-from bench.results.run_record import Anomaly, DataSetRecord
+from bench.results.load_records import DataSetRecord
+from bench.results.run_record import Anomaly
 from bench.scenario.templates import filled
 
 if TYPE_CHECKING:

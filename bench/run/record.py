@@ -16,20 +16,15 @@ from bench.engine.api import Engine, EngineResult
 from bench.plan.plan import Plan, WorkloadPlan
 from bench.results import layout
 from bench.results.generator_records import CalibrationRecord, EnvironmentRecord, MachineFacts
-from bench.results.run_record import (
-    Anomaly,
+from bench.results.load_records import (
     CountRecord,
     ErrorRecord,
     PhaseRecord,
-    PlanRecord,
     PoolRecord,
-    RunRecord,
-    ScenarioRecord,
-    StackRecord,
-    TargetRecord,
     TotalsRecord,
     WorkloadRecord,
 )
+from bench.results.run_record import Anomaly, PlanRecord, RunRecord, ScenarioRecord, StackRecord, TargetRecord
 from bench.run.anomalies import notes_on_answers, saturation
 from bench.scenario.load import LoadedScenario
 from bench.stack.stack import Stack

@@ -13,7 +13,7 @@ from bench.core.errors import Problem, ScenarioError
 from bench.core.units import Mismatch, quoted
 from bench.registry import Topology
 from bench.scenario.fields import Parts, kind_of
-from bench.scenario.model import Phase, Scenario, Workload
+from bench.scenario.model import Phase, Scenario
 from bench.scenario.problems import Path, Violation, nearest
 from bench.scenario.rules.grammar import Rule, RuleError, parse_rule
 from bench.scenario.rules.metrics import Outline, check_rule, metrics_of_outlines
@@ -21,6 +21,7 @@ from bench.scenario.source import ListNode, MapNode, Node, Scalar
 from bench.scenario.validators.scenario import check_scenario
 from bench.scenario.validators.workload import check_target, check_workload
 from bench.scenario.values import check_data, node_at, place_of_key, plain
+from bench.scenario.workloads import Workload
 
 _SHOWN_NAMES = 20
 Model = TypeVar("Model", bound=BaseModel)

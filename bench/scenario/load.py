@@ -24,7 +24,7 @@ from bench.registry import Topology, shipped_topology
 from bench.scenario.decode import decoded
 from bench.scenario.feeds import with_rows
 from bench.scenario.fields import SHORTEST_CYCLE_NS
-from bench.scenario.model import Phase, Scenario, Workload
+from bench.scenario.model import Phase, Scenario
 from bench.scenario.operations import DataSetChoice, read_locustfile
 from bench.scenario.problems import Path as KeyPath
 from bench.scenario.problems import Violation, nearest, where
@@ -41,6 +41,7 @@ from bench.scenario.source import (
 from bench.scenario.substitution import interpolated, overridden
 from bench.scenario.validators.workload import check_workload
 from bench.scenario.values import nodes
+from bench.scenario.workloads import Workload
 
 if TYPE_CHECKING:
     from bench.core.errors import StatementRefused

@@ -24,8 +24,8 @@ from bench.judge.guards import SAMPLES_AT_LEAST
 from bench.judge.observation import tally_of
 from bench.judge.verdict import Status, saved
 from bench.results import layout
+from bench.results.load_records import ResponseRecord
 from bench.results.reader import Run
-from bench.results.run_record import ResponseRecord
 from bench.scenario.rules.metric_facts import RULE_OF_THREE
 from bench.statistics.change_points import LEVEL, Step, benjamini_hochberg, steps
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bench.results.fault_records import ExampleRecord
     from bench.results.run_record import RunRecord
     from bench.scenario.faults import IntegrityCheck
-    from bench.scenario.model import Workload
+    from bench.scenario.workloads import Workload
     from bench.stack.target import Target
 
 

@@ -26,7 +26,7 @@ from bench.scenario.templates import RUN, RUN_WIDTH, SEQUENCE, SEQUENCE_WIDTH, p
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bench.scenario.model import Workload
+    from bench.scenario.workloads import Workload
 
     Whole = NDArray[np.int64]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from bench.scenario.model import Workload
+    from bench.scenario.workloads import Workload
     from bench.stack.target import Target
     from chaos.integrity.check import Check
     from chaos.integrity.ledger import WrittenForm

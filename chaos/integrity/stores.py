@@ -9,7 +9,7 @@ from bench.stack.addresses import Places
 from chaos.integrity.check import NotYet, Unreadable
 
 if TYPE_CHECKING:
-    from bench.scenario.model import Workload
+    from bench.scenario.workloads import Workload
     from bench.stack.target import Target
 
 

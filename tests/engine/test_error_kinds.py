@@ -15,7 +15,7 @@ from bench.core.answers import ErrorCount, ErrorKinds, kind_of
 from bench.engine.api import EngineResult
 from bench.engine.wire.recording import write_kind
 from bench.protocols.state import TEXT_BYTES
-from bench.results.run_record import ErrorRecord
+from bench.results.load_records import ErrorRecord
 from bench.stack.stack import Stack, open_stack
 from bench.swarm.distributed.sums import merged_result
 from tests.engine.runs import plan_of, run

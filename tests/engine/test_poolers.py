@@ -15,7 +15,7 @@ from bench.core.errors import StatementRefused, TargetError
 from bench.core.outcome import Outcome
 from bench.drivers.postgres.dry_run import rehearse
 from bench.resources.services.postgres import PostgresActivity
-from bench.scenario.model import Workload
+from bench.scenario.workloads import Workload
 from bench.stack.probes.health import probe
 from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.stack import open_stack

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bench.plan.compile import compile_plan
-from bench.results.run_record import CountRecord, WorkloadRecord
+from bench.results.load_records import CountRecord, WorkloadRecord
 from bench.run.anomalies import notes_on_answers
 from bench.scenario.model import Scenario
 

@@ -18,7 +18,7 @@ from bench.run.progress import Silent
 from bench.run.session import Session
 from bench.run.stop_request import StopRequest
 from bench.scenario.load import load_scenario
-from bench.scenario.model import Workload
+from bench.scenario.workloads import Workload
 from bench.stack.probes.connection import dialled
 from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.stack import Stack, open_stack

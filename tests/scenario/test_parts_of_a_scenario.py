@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from bench.core.errors import ScenarioError
 from bench.scenario.fields import Parts
 from bench.scenario.load import load_scenario
-from bench.scenario.model import Phase, Scenario, Workload
+from bench.scenario.model import Phase, Scenario
 from bench.scenario.rules.grammar import RuleText, parse_rule
+from bench.scenario.workloads import Workload
 
 WORKLOAD = {"name": "n", "target": "x", "driver": "noop", "arrivals": "closed"}
 

@@ -15,7 +15,7 @@ from bench.stack.probes.redis import RespClient
 
 if TYPE_CHECKING:
     from bench.engine.wire.dialler import Dialler, Stream
-    from bench.scenario.model import Workload
+    from bench.scenario.workloads import Workload
     from bench.stack.target import Target
 
 DRIVER = DriverSpec(

@@ -20,10 +20,10 @@ from bench.plan.program import Program, Step, Template
 from bench.plan.wants import Want
 from bench.protocols.wants.state import BETWEEN, FALSE, HEADER, JSON, NULL, NUMBER, TEXT, TRUE
 from bench.registry import LOGIN, step_name
-from bench.scenario.model import Workload
 from bench.scenario.operations import Capture, Request, RequestStep, path_steps
 from bench.scenario.problems import Path
 from bench.scenario.templates import RUN, VALUE, names_in, pieces_of
+from bench.scenario.workloads import Workload
 from bench.stack.probes.connection import dialled, hang_up
 from bench.stack.target import Target
 

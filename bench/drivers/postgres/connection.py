@@ -44,7 +44,7 @@ from bench.protocols.state import (
     TEXT,
     TEXT_BYTES,
 )
-from bench.scenario.model import Workload
+from bench.scenario.workloads import Workload
 from bench.stack.addresses import Place
 from bench.stack.probes.postgres import conninfo
 from bench.stack.target import Target

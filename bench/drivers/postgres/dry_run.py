@@ -22,8 +22,8 @@ from bench.drivers.postgres.connection import (
 )
 from bench.drivers.postgres.wire import Statement, source_position, statements_of
 from bench.engine.api import PlacedStep, steps_at
-from bench.scenario.model import Workload
 from bench.scenario.problems import Path
+from bench.scenario.workloads import Workload
 from bench.stack.probes.postgres import conninfo, probe_postgres
 from bench.stack.target import Target
 

@@ -28,7 +28,7 @@ from bench.engine.client.pool import (
     PendingRequest,
     PoolMonitor,
 )
-from bench.scenario.model import Workload
+from bench.scenario.workloads import Workload
 from bench.stack.addresses import SILENCE_S, Place, Places
 from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.target import Target

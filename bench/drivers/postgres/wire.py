@@ -15,8 +15,8 @@ from bench.engine.api import PlacedStep
 from bench.engine.wire.dialler import Dialler, Stream
 from bench.engine.wire.layout import BIG_ENDIAN
 from bench.plan.program import Program, Step, Template
-from bench.scenario.model import Workload
 from bench.scenario.templates import IDENTIFIER, RUN, SEQUENCE, VALUE, placeholders
+from bench.scenario.workloads import Workload
 from bench.stack.target import Target
 
 ROLLBACK = "ROLLBACK"

@@ -13,8 +13,8 @@ from bench.engine.wire.subscriber import (
 )
 from bench.plan.draws import STREAM_FIRST_VARIABLE, UNIFORM, variable_row
 from bench.plan.program import Field, Program, Template
-from bench.scenario.model import Workload
 from bench.scenario.templates import filler
+from bench.scenario.workloads import Workload
 from bench.stack.target import Target
 
 DEFAULT_MESSAGE_BYTES = 128

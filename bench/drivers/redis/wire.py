@@ -12,8 +12,8 @@ from bench.drivers.templates import TemplateWriter, Vocabulary, variables_of
 from bench.engine.api import STEP_S, PlacedStep, steps_at
 from bench.engine.wire.dialler import Dialler, Stream
 from bench.plan.program import Program, Step, Template
-from bench.scenario.model import Workload
 from bench.scenario.templates import value_content
+from bench.scenario.workloads import Workload
 from bench.stack.probes.connection import dialled, hang_up
 from bench.stack.probes.redis import auth_words, login_commands
 from bench.stack.target import Target

@@ -10,8 +10,8 @@ from bench.report.figures import arrival_rows, scope_text, tallies
 from bench.report.html.page import Child, Html, section, table
 from bench.report.html.plots import Book, Limit, Line, Plot, folded
 from bench.report.html.slices import LABELS, Slices
+from bench.results.load_records import WorkloadRecord
 from bench.results.reader import Run
-from bench.results.run_record import WorkloadRecord
 from bench.scenario.rules.grammar import RuleText
 
 FIRST_SHOWN = 4

@@ -9,8 +9,9 @@ from bench.report.context import command_again, others_at_work
 from bench.report.html.page import Child, Html, advised, badge, details, element, section, table
 from bench.results import layout
 from bench.results.generator_records import CalibrationRecord, ClockRecord, WorkerRecord
+from bench.results.load_records import DataSetRecord
 from bench.results.reader import Run
-from bench.results.run_record import DataSetRecord, StackRecord
+from bench.results.run_record import StackRecord
 
 SEVERITIES = {"invalid": "INVALID", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
 FILES = (

@@ -17,9 +17,9 @@ from bench.judge.faults.times import NOTHING, is_clean
 from bench.judge.observation import tally_of
 from bench.judge.verdict import Status, Verdict, saved
 from bench.results import layout
+from bench.results.load_records import ResponseRecord, WorkloadRecord
 from bench.results.ownership import Ownership
 from bench.results.reader import Run
-from bench.results.run_record import ResponseRecord, WorkloadRecord
 
 Form = tuple[tuple[str, str], ...]
 

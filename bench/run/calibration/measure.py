@@ -15,7 +15,7 @@ from bench.engine.wire.shard import Shard
 from bench.plan.plan import PhasePlan, WorkloadPlan, pacing_table
 from bench.plan.program import Field, Program, Template
 from bench.run.calibration.truth_server import FIXED, PLANNED_DIGITS, REQUEST, Delays, TruthServer
-from bench.scenario.model import Workload
+from bench.scenario.workloads import Workload
 
 Through = Callable[[str, int], tuple[str, int]]
 

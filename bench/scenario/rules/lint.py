@@ -7,11 +7,12 @@ from bench.core.clock import NS_PER_S
 from bench.core.intervals import stretches
 from bench.core.units import format_duration_ns, format_rate, quoted
 from bench.registry import LOGIN, OF, Topology
-from bench.scenario.model import Phase, Scenario, Workload
+from bench.scenario.model import Phase, Scenario
 from bench.scenario.rules.grammar import Metric, Rule
 from bench.scenario.rules.metric_facts import BY_NAME, arrivals_needed, kills_needed
 from bench.scenario.rules.metrics import check_rule, metrics_of
 from bench.scenario.templates import placeholders_in
+from bench.scenario.workloads import Workload
 
 MARGIN = 0.98  # Poisson arrivals and the edges of the measured time move the rate by about this much
 SAMPLES_ABOVE = 10  # fewer samples above a percentile say little about it

@@ -22,7 +22,8 @@ from bench.scenario.rules.metric_facts import BY_NAME, FAULT_METRICS, STATS
 
 if TYPE_CHECKING:
     from bench.registry import Topology
-    from bench.scenario.model import Scenario, Workload
+    from bench.scenario.model import Scenario
+    from bench.scenario.workloads import Workload
 
 Better = Literal["lower", "higher"]
 UNIT_WORDS = {

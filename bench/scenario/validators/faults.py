@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from bench.registry import Topology
     from bench.scenario.faults import FaultEntry, IntegrityCheck
-    from bench.scenario.model import Operation, Value, Workload
+    from bench.scenario.workloads import Operation, Value, Workload
 
 
 def check_faults(

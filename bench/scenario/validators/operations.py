@@ -16,9 +16,9 @@ from bench.scenario.templates import KEY, RESERVED, RUN, VALUE, names_in, pieces
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from bench.scenario.model import Operation, Step, Workload
     from bench.scenario.operations import RequestStep
     from bench.scenario.templates import Choice
+    from bench.scenario.workloads import Operation, Step, Workload
 
 # Commands that are not answered exactly once, or that change what a lane is.
 _NOT_ONE_ANSWER = (

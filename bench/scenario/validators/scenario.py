@@ -7,9 +7,10 @@ from bench.core.units import format_duration_ns, quoted
 from bench.registry import DRIVERS, Topology, contacts_a_target
 from bench.scenario.actions import check_actions
 from bench.scenario.fields import MAX_RATE_PER_S, MAX_TOTAL_NS, MOST_LANES, SHORTEST_CYCLE_NS
-from bench.scenario.model import Phase, Scenario, Workload
+from bench.scenario.model import Phase, Scenario
 from bench.scenario.problems import Violation
 from bench.scenario.validators.faults import check_faults, check_integrity
+from bench.scenario.workloads import Workload
 
 
 def check_scenario(

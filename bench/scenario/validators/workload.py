@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 
 from bench.core.units import format_bytes, quoted
 from bench.registry import DRIVERS, OTHER, Topology
-from bench.scenario.model import Keys, Operation, Workload
 from bench.scenario.problems import Path, Violation
 from bench.scenario.templates import RESERVED, VALUE, Parameter, names_in
 from bench.scenario.validators.operations import check_headers, check_login, check_operations, check_steps
+from bench.scenario.workloads import Keys, Operation, Workload
 
 MAX_UNSENT_BYTES = 2 * 10**9
 MAX_STREAMS = 4_000_000

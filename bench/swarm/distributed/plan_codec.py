@@ -15,7 +15,7 @@ from bench.core.errors import UsageError
 from bench.plan.compile import plan_digest, program_of, workload_seed
 from bench.plan.plan import PhasePlan, Plan, Segment, WorkloadPlan, pacing_table
 from bench.scenario.fields import PARSED
-from bench.scenario.model import Workload
+from bench.scenario.workloads import Workload
 
 
 def segments_of(plan: Plan, workers: Sequence[str]) -> list[dict[str, Segment]]:

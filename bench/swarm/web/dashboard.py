@@ -16,7 +16,7 @@ from bench.core.outcome import OUTCOMES
 from bench.core.units import spaced
 from bench.judge.verdict import Verdict
 from bench.registry import received_by
-from bench.results.run_record import PhaseRecord, WorkloadRecord
+from bench.results.load_records import PhaseRecord, WorkloadRecord
 from bench.swarm.messages import (
     Ended,
     EventMessage,

@@ -7,7 +7,8 @@ import numpy as np
 from bench.core.clock import NS_PER_S
 from bench.results.fault_records import FaultRecord
 from bench.results.layout import as_json
-from bench.results.run_record import PhaseRecord, RunRecord, WorkloadRecord
+from bench.results.load_records import PhaseRecord, WorkloadRecord
+from bench.results.run_record import RunRecord
 from chaos.recovery.recovery import Reconnection, recoveries
 from tests.chaos.recovery.histories import MS, log_of, lost, steady
 

@@ -18,7 +18,7 @@ from bench.core.errors import ExitCode, TargetError
 from bench.drivers.postgres.connection import open_connection
 from bench.drivers.postgres.dry_run import rehearse
 from bench.engine.wire.dialler import Dialler
-from bench.scenario.model import Workload
+from bench.scenario.workloads import Workload
 from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.target import Target
 from tests.helpers.pooler import Pooler

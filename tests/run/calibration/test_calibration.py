@@ -19,7 +19,7 @@ from bench.plan.plan import PhasePlan, WorkloadPlan, pacing_table
 from bench.plan.program import Field, Program, Template
 from bench.run.calibration.measure import PERCENTS, label_of, measure, self_measurement
 from bench.run.calibration.truth_server import PLANNED_DIGITS, PROFILES, REQUEST, Delays, TruthServer
-from bench.scenario.model import Workload
+from bench.scenario.workloads import Workload
 
 pytestmark = pytest.mark.timeout(300)
 
