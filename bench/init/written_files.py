@@ -215,6 +215,11 @@ def _requests(operations: Sequence[FoundOperation]) -> Iterator[str]:
     if any("login" in operation.reason for operation in operations):
         yield "    # For requests that ask for a login (API_TOKEN comes from the environment or .env):"
         yield '    # headers: {Authorization: "Bearer ${API_TOKEN}"}'
+        yield "    # Or let each connection log in by itself, and again when its token has expired:"
+        yield "    # login:"
+        yield '    #   request: {method: POST, path: /login, json: {user: me, password: "${API_PASSWORD}"}}'
+        yield "    #   capture: {token: {json: $.access_token}}"
+        yield '    # headers: {Authorization: "Bearer {token}"}'
     yield "    operations:"
     if all(operation.reason for operation in operations):
         name = name_from("page", [operation.name for operation in operations])
