@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import importlib
 import os
 import re
@@ -105,7 +106,22 @@ def called(function: Callable[..., object]) -> Any:
     """The dispatcher for Python, which keeps what it compiles."""
     dispatcher = numba.njit(**OPTIONS)(function)
     dispatcher._cache = _Cache(function)
+    compile_or_load = dispatcher.compile
+
+    def once_on_this_machine(signature: Any) -> Any:
+        with _turn_of(function):
+            return compile_or_load(signature)
+
+    dispatcher.compile = once_on_this_machine
     return dispatcher
+
+
+@contextlib.contextmanager
+def _turn_of(function: Callable[..., object]) -> Iterator[None]:
+    """Of processes that want a kernel at the same time one compiles it; the others find it kept."""
+    with (cache_folder() / f"{function.__module__}.{function.__qualname__}.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def type_of(dispatcher: Any) -> Any:
