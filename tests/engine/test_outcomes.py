@@ -186,7 +186,7 @@ def test_nobody_listening_any_more_is_refused_and_charged(serve: Serve) -> None:
         server.stop_listening()
         server.drop_all()
 
-    ran = run(plan_of(({"name": "s", "for": "2s"},), rate="100/s", deadline="200ms"), server.target, away)
+    ran = run(plan_of(({"name": "s", "for": "1s"},), rate="200/s", deadline="200ms"), server.target, away)
     ran.assert_sums_hold()
     assert ran.planned == 200
     assert ran.count(OK) > 20

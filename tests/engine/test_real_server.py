@@ -92,12 +92,12 @@ def test_a_killed_server_comes_back_and_no_arrival_is_lost_from_the_sums(valkey:
         os.kill(old, signal.SIGKILL)
         eventually(lambda: pid_of(valkey) not in (0, old), "a restart")
 
-    plan = plan_of(({"name": "s", "for": "3s"},), rate="300/s", lanes=6, deadline="60s")
+    plan = plan_of(({"name": "s", "for": "2s"},), rate="300/s", lanes=6, deadline="60s")
     ran = run(plan, valkey.targets()["redis"], kill)
     ran.assert_sums_hold()
-    assert ran.planned == 900
+    assert ran.planned == 600
     # Nobody waited in vain: all but what was in flight was answered, late but in the end.
-    assert ran.count(OK, RESET) == 900
+    assert ran.count(OK, RESET) == 600
     assert 0 <= ran.count(RESET) <= 6
     assert ran.result.counters["lost_connections"] >= 6
     assert ran.result.counters["reconnects"] >= 6
@@ -112,10 +112,10 @@ def test_an_outage_longer_than_the_deadline_is_refused(valkey: Stack) -> None:
         eventually(lambda: engine.live().outcomes[OK] > 100, "answers")
         os.kill(pid_of(valkey), signal.SIGKILL)
 
-    plan = plan_of(({"name": "s", "for": "3s"},), rate="500/s", lanes=6, deadline="10ms")
+    plan = plan_of(({"name": "s", "for": "1500ms"},), rate="500/s", lanes=6, deadline="10ms")
     ran = run(plan, valkey.targets()["redis"], kill)
     ran.assert_sums_hold()
-    assert ran.planned == 1500
+    assert ran.planned == 750
     assert ran.count(REFUSED) > 0
     assert ran.least_ns("response", REFUSED) >= 9_900_000
 
@@ -125,17 +125,17 @@ def test_a_pause_shows_in_the_response_and_not_in_the_median_service(valkey: Sta
     pid = pid_of(valkey)
 
     def pause(engine: WireEngine) -> None:
-        eventually(lambda: engine.live().outcomes[OK] > 250, "answers")
+        eventually(lambda: engine.live().outcomes[OK] > 100, "answers")
         os.kill(pid, signal.SIGSTOP)
         threading.Event().wait(1.0)  # the length of the pause, not a synchronisation
         os.kill(pid, signal.SIGCONT)
 
-    plan = plan_of(({"name": "s", "for": "5s"},), rate="500/s", lanes=8, deadline="60s")
+    plan = plan_of(({"name": "s", "for": "2500ms"},), rate="500/s", lanes=8, deadline="60s")
     ran = run(plan, valkey.targets()["redis"], pause)
     ran.assert_sums_hold()
-    assert ran.planned == ran.count(OK) == 2500
+    assert ran.planned == ran.count(OK) == 1250
     response, service = ran.histogram("response"), ran.histogram("service")
-    # A fifth of the arrivals was planned into the pause: their waits spread evenly over its second.
+    # Two fifths of the arrivals was planned into the pause: their waits spread evenly over its second.
     assert percentile_ns(response, 99) > 800_000_000
     assert percentile_ns(response, 90) > 300_000_000
     assert percentile_ns(service, 50) < percentile_ns(response, 90) / 5

@@ -35,7 +35,7 @@ def plan_of(
     seed: int = 1,
     **workload: Any,
 ) -> Plan:
-    """A plan of one workload called `app`: 200 GETs a second for 2 s through 10 connections."""
+    """A plan of one workload called `app`: 200 GETs a second for 1 s through 10 connections."""
     wanted: dict[str, Any] = {
         "name": "app",
         "target": "redis",
@@ -54,7 +54,7 @@ def plan_of(
     wanted = {name: value for name, value in wanted.items() if value is not None}
     parts = [
         {"name": name, "for": length, "measured": name not in unmeasured}
-        for name, length in (phases or {"steady": "2s"}).items()
+        for name, length in (phases or {"steady": "1s"}).items()
     ]
     scenario = Scenario.model_validate(
         {

@@ -20,8 +20,8 @@ from tests.protocols.scanning import http_feed
 pytestmark = pytest.mark.timeout(300)
 
 
-def is_broken(data: bytes) -> bool:
-    outcomes = [http_feed().feed_all(data, cuts).outcome for cuts in ([], range(len(data)))]
+def is_broken(data: bytes, step: int = 1) -> bool:
+    outcomes = [http_feed().feed_all(data, cuts).outcome for cuts in ([], range(0, len(data), step))]
     assert outcomes[0] == outcomes[1]
     return bool(outcomes[0][1])
 
@@ -338,7 +338,7 @@ def test_a_head_has_a_limit_and_so_have_chunk_lines_and_trailers() -> None:
         whole = http_feed().feed_all(large, []).outcome
         assert whole[:2] == ([], True), expected
         assert http_feed().feed_all(large, range(0, len(large), 10_007)).outcome == whole
-    assert is_broken(b"HTTP/1.1 100 Continue\r\n\r\n" * 50_000)
+    assert is_broken(b"HTTP/1.1 100 Continue\r\n\r\n" * 50_000, step=997)
 
 
 def test_many_small_chunks_are_no_large_head() -> None:

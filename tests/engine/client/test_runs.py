@@ -20,19 +20,19 @@ BLOCKING = {"wait": {"command": ["BLPOP", "bench:nothing", "0.05"]}}
 
 
 def test_a_steady_run_adds_up(server: Server) -> None:
-    ran = run(client(plan_of(phases={"warm": "1s", "steady": "2s"}, unmeasured=("warm",)), server.target))
+    ran = run(client(plan_of(phases={"warm": "500ms", "steady": "1s"}, unmeasured=("warm",)), server.target))
     ran.assert_adds_up()
-    assert ran.result.taken.tolist() == [200, 400]
-    assert ran.outcomes() == {Outcome.OK: 600}
+    assert ran.result.taken.tolist() == [100, 200]
+    assert ran.outcomes() == {Outcome.OK: 300}
     assert ran.result.counters["connections_created"] == 10
     assert ran.result.counters["leaked_connections"] == 0
     assert ran.result.counters["pool_timeouts"] == 0
-    assert ran.result.counters["null_replies"] == 600
+    assert ran.result.counters["null_replies"] == 300
     assert ran.result.pool is not None
     assert ran.result.pool["size"] == 10
     assert 0 < ran.result.pool["utilization_mean"] <= ran.result.pool["utilization_max"] <= 1
     assert 0 < ran.result.idle_ratio <= 1
-    assert ran.seen[-1].taken == sum(ran.seen[-1].outcomes) == 600
+    assert ran.seen[-1].taken == sum(ran.seen[-1].outcomes) == 300
     assert ran.result.anomalies == []
     assert ran.result.errors == []
 
@@ -51,15 +51,15 @@ def test_response_is_made_of_lag_and_service(server: Server) -> None:
 
 
 def test_a_closed_loop_keeps_every_lane_busy(server: Server) -> None:
-    plan = plan_of(arrivals="closed", rate=None, lanes=5, phases={"one": "1s", "two": "1s"})
+    plan = plan_of(arrivals="closed", rate=None, lanes=5, phases={"one": "500ms", "two": "500ms"})
     ran = run(client(plan, server.target))
     ran.assert_adds_up()
     assert set(ran.outcomes()) == {Outcome.OK}
     assert (ran.result.taken > 0).all()
     assert ran.result.busy_ns is not None
     # On a busy machine what was asked last is answered late, and keeps its lane until then.
-    lasted_ns = max(ran.seen[-1].elapsed_ns, 2e9)
-    assert 5 * 2e9 * 0.97 <= ran.result.busy_ns <= 5 * lasted_ns * 1.03, "none of the lanes' time is hidden"
+    lasted_ns = max(ran.seen[-1].elapsed_ns, 1e9)
+    assert 5 * 1e9 * 0.97 <= ran.result.busy_ns <= 5 * lasted_ns * 1.03, "none of the lanes' time is hidden"
     responses = ran.result.taken.sum() * mean_ns(ran.counts("response"))
     assert ran.result.busy_ns == pytest.approx(responses, rel=0.01)
 
@@ -88,7 +88,7 @@ def test_a_connection_that_is_not_given_back_is_noticed(server: Server) -> None:
     finally:
         engine.close()
     assert ran.result.counters["leaked_connections"] == 1
-    assert ran.outcomes() == {Outcome.OK: 400}
+    assert ran.outcomes() == {Outcome.OK: 200}
     assert ran.seen[-1].pool_in_use == 1
 
 
@@ -125,12 +125,12 @@ def test_several_commands_are_one_arrival_and_one_wrong_answer_fails_it(server: 
 
 def test_the_newer_protocol_works_too(server: Server) -> None:
     ran = run(client(plan_of(resp=3), server.target))
-    assert ran.outcomes() == {Outcome.OK: 400}
+    assert ran.outcomes() == {Outcome.OK: 200}
 
 
 def test_segments_share_the_arrivals(server: Server) -> None:
     parts = [run(client(plan_of(segment=Segment(number, 2)), server.target)) for number in range(2)]
-    assert sum(part.result.taken.sum() for part in parts) == 400
+    assert sum(part.result.taken.sum() for part in parts) == 200
 
 
 def test_the_operation_log_holds_every_arrival(server: Server, tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_the_operation_log_holds_every_arrival(server: Server, tmp_path: Path) -
     ran = run(engine)
     ((path, length),) = engine.raw_logs()
     rows = np.fromfile(path, dtype=LOG_RECORD, count=length)
-    assert length == ran.result.taken.sum() == 400
-    assert sorted(rows["arrival"]) == list(range(400))
+    assert length == ran.result.taken.sum() == 200
+    assert sorted(rows["arrival"]) == list(range(200))
     assert (rows["planned_ns"] <= rows["sent_ns"]).all()
     assert (rows["sent_ns"] < rows["done_ns"]).all()
     assert (rows["outcome"] == Outcome.OK).all()
