@@ -98,7 +98,7 @@ def test_one_reason_that_is_not_shown_is_no_plural(
     whole: Assessment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for hidden, words in ((1, "and 1 more reason:"), (2, "and 2 more reasons:")):
-        monkeypatch.setattr("bench.report.assess.forms.SHOWN_REASONS", len(whole.reasons) - hidden)
+        monkeypatch.setattr("bench.report.assess.forms.REASONS_IN_A_TERMINAL", len(whole.reasons) - hidden)
         assert words in render_text(whole)
 
 

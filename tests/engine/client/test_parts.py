@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -142,10 +143,12 @@ def test_an_alarm_rings_at_its_time_once_and_at_once_for_the_past() -> None:
 
 
 def test_the_interpreter_is_as_before_when_the_last_engine_has_ended(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    usual, unfrozen = sys.getswitchinterval(), []
+    usual, unfrozen = 0.005, []
     monkeypatch.setattr(gc, "unfreeze", lambda: unfrozen.append(True))
+    request.addfinalizer(partial(sys.setswitchinterval, sys.getswitchinterval()))
+    sys.setswitchinterval(usual)
     calm()
     calm()
     assert sys.getswitchinterval() < usual
@@ -153,5 +156,5 @@ def test_the_interpreter_is_as_before_when_the_last_engine_has_ended(
     assert sys.getswitchinterval() < usual
     assert not unfrozen
     uncalm()
-    assert sys.getswitchinterval() == usual
+    assert sys.getswitchinterval() == pytest.approx(usual)
     assert unfrozen == [True]
