@@ -1,6 +1,6 @@
 """What went on in a run that may have made arrivals wait; how much of the tail it explains, against chance.
 
-From what services reported (logs.jsonl), from the samples of resources, and from the faults.
+From what services reported (activity.jsonl), from the samples of resources, and from the faults.
 
 An event is a series over the windows of a run: on or off. What it explains is the part of the tail beyond
 what the windows without it would have had, too. Chance is judged by shifting the events against the tail: all
