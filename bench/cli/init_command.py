@@ -76,8 +76,8 @@ def _found(urls: tuple[str, ...], compose: Path | None, openapi: Path | None) ->
     from bench.core.errors import UsageError
     from bench.init.asking import from_compose, from_urls
     from bench.init.compose_file import FILES
+    from bench.init.findings import variables_in
     from bench.init.openapi import read_document
-    from bench.init.urls import variables_in
     from bench.registry import url_variables
     from bench.scenario.source import file_name, read_text
 

@@ -7,9 +7,19 @@ from pathlib import Path
 
 from bench.core.errors import ScenarioError, TargetError
 from bench.init.compose_file import read_compose
-from bench.init.findings import Findings, FoundOperation, FoundTarget, listed, name_from
+from bench.init.findings import (
+    Findings,
+    FoundOperation,
+    FoundTarget,
+    behind_guessed,
+    found_target,
+    listed,
+    name_from,
+    targets_in,
+    targets_of,
+    variables_in,
+)
 from bench.init.openapi import ApiDocument, base_path, read_document, server_of
-from bench.init.urls import behind_guessed, found_target, targets_in, targets_of, variables_in
 from bench.scenario.source import file_name, read_text
 from bench.stack.probes.connection import ProbeError
 from bench.stack.probes.health import health_of

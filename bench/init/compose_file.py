@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.core.errors import ScenarioError
-from bench.init.findings import Findings, FoundTarget, name_from
-from bench.init.urls import found_target
+from bench.init.findings import Findings, FoundTarget, found_target, name_from
 from bench.registry import KINDS, SERVICES
 from bench.scenario.source import MapNode, Place, compose
 from bench.scenario.values import plain

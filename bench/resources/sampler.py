@@ -21,8 +21,7 @@ from bench.resources.watched import WatchedProcess, WatchedTarget
 from bench.results.generator_records import ResourceRecord
 from bench.results.layout import GENERATOR, MACHINE, Cell, ResourceRow
 from bench.results.logs import ActivityRecord
-from bench.stack.description import TargetDescription
-from bench.stack.target import Target
+from bench.stack.target import Target, TargetDescription
 
 LONGEST_INTERVAL_NS = 500_000_000
 SHORTEST_INTERVAL_NS = 50_000_000

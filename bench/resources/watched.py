@@ -14,8 +14,7 @@ from bench.resources.processes import ProcessTree
 from bench.resources.services.noticed import Noticed
 from bench.results.generator_records import QuestionRecord
 from bench.results.layout import ResourceRow
-from bench.stack.description import TargetDescription
-from bench.stack.target import Target
+from bench.stack.target import Target, TargetDescription
 
 GIVEN_UP_S = 2.0
 """A question older than this is broken off."""

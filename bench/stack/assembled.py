@@ -10,7 +10,6 @@ from pathlib import Path
 
 from bench.core.errors import TargetError
 from bench.registry import KINDS, SENTINEL, SERVICES, Topology, load, with_instances
-from bench.stack.description import TargetDescription
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.external import ExternalStack
 from bench.stack.probes.health import ServiceHealth, health_of
@@ -21,7 +20,7 @@ from bench.stack.services.servers import ManagedProxy
 from bench.stack.stack import Stack, check_names
 from bench.stack.stack_file import StackFile, service_of
 from bench.stack.supervisor.supervised import StackEvent
-from bench.stack.target import Target
+from bench.stack.target import Target, TargetDescription
 
 PLACES_IN_ORDER = (("url", "sentinel"), ("compose",), ("docker",), ("embedded",))
 """What runs already, then containers, then processes: each may need what comes before it."""

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Self
 
 from bench.registry import SERVICES, load, with_dependencies
-from bench.stack.description import TargetDescription
 from bench.stack.services.base import ManagedService, StackService
 from bench.stack.services.files import sweep_data_directories
 from bench.stack.stack import Stack, check_names, start_in_turns
 from bench.stack.supervisor.supervised import StackEvent
-from bench.stack.target import Target
+from bench.stack.target import Target, TargetDescription
 
 LOOPBACK = "127.0.0.1"
 

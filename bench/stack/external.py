@@ -13,13 +13,12 @@ from pathlib import Path
 
 from bench.core.errors import TargetError
 from bench.registry import SERVICES, url_variables
-from bench.stack.description import TargetDescription
 from bench.stack.probes.connection import ProbeError, resolve
 from bench.stack.probes.health import Facts, ask, ask_when_ready
 from bench.stack.probes.postgres import found_postgres
 from bench.stack.sentinel import NotLocated
 from bench.stack.stack import Stack
-from bench.stack.target import Target, socket_file_of
+from bench.stack.target import Target, TargetDescription, socket_file_of
 from bench.stack.target_url import target_of
 
 ALLOW_VARIABLE = "HOLDFAST_ALLOW_HOSTS"

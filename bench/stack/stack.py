@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from bench.core.errors import TargetError, UsageError
 from bench.registry import SHIPPED_STACKS, Topology, shipped_topology, with_instances
-from bench.stack.description import TargetDescription
 from bench.stack.probes.health import Patience, ServiceHealth, health_of
 from bench.stack.supervisor.supervised import StackEvent
-from bench.stack.target import Target
+from bench.stack.target import Target, TargetDescription
 
 if TYPE_CHECKING:
     from bench.stack.background.state import BackgroundStack

@@ -1,8 +1,15 @@
-"""A target: one service of the stack, with what is needed to connect to it."""
+"""A target: one service of the stack, what is needed to connect to it, and what a stack reports of it.
+
+What a stack reports becomes a part of run.json (`stack.targets`) and of the state file of a background stack:
+`to_json` writes both, `from_json` reads what any version wrote. No secret is in it.
+"""
+
+from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from bench.core.errors import Passing, TargetError
@@ -11,6 +18,7 @@ from bench.stack.tls import TlsSettings
 
 if TYPE_CHECKING:
     import ssl
+
 
 Pooler = Literal["none", "session", "transaction"]
 """What stands between us and a Postgres, by how long it keeps a client on one connection of the server."""
@@ -77,7 +85,7 @@ class Target:
         """`http://host:port/path` of a service that is asked over HTTP, without credentials."""
         return f"{'https' if self.tls else 'http'}://{self.address}{self.path}"
 
-    def located(self, timeout_s: float) -> "Target":
+    def located(self, timeout_s: float) -> Target:
         """The same where it is now. Raises NotLocated where no Sentinel knows that."""
         if self.sentinels is None:
             return self
@@ -85,23 +93,23 @@ class Target:
             host, port = locator.locate(timeout_s)
         return replace(self, host=host, port=port)
 
-    def at(self, host: str, port: int) -> "Target":
+    def at(self, host: str, port: int) -> Target:
         """The same at one of its places."""
         return replace(self, host=host, port=port, hosts=())
 
-    def through(self, host: str, port: int) -> "Target":
+    def through(self, host: str, port: int) -> Target:
         """The same server, reached through something that passes bytes on: its certificate keeps its name."""
         tls = self.tls and replace(self.tls, server_name=self.tls.server_name or self.host)
         return replace(self, host=host, port=port, tls=tls)
 
-    def tls_context(self) -> "ssl.SSLContext | None":
+    def tls_context(self) -> ssl.SSLContext | None:
         """What a client library takes for TLS; None for a plain connection.
 
         Raises TargetError for a file that cannot be used.
         """
         return self.tls.context(self.name, self.address) if self.tls else None
 
-    def named_tls_context(self) -> "ssl.SSLContext | None":
+    def named_tls_context(self) -> ssl.SSLContext | None:
         """The same for a client library that is given an address instead of the host's name."""
         return self.through(self.host, self.port).tls_context()
 
@@ -143,3 +151,77 @@ def names_loopback(netloc: str) -> bool:
     except ValueError:
         return False
     return host == "localhost" or is_loopback_literal(host)
+
+
+_LEFT_OUT = ("credentials", "data_directory", "settings", "behind", "tls", "listener_pid")
+"""Not written where a stack knows nothing of them; all else is written as null."""
+_KEYS = {"id": "container"}
+
+
+@dataclass(frozen=True)
+class ContainerDescription:
+    """The container that a target runs in."""
+
+    id: str
+    image: str
+    image_id: str
+    cgroup: str | None
+    """Below the root of control groups; None where it cannot be seen."""
+    restart_policy: str
+    faults_allowed: bool
+    is_port_fixed: bool
+    """Whether its published port stays the same over a restart."""
+    health_check: str
+    """What the engine's health check said last."""
+    health_check_ns: int | None
+    """How long the service must be down for its health check to fail; None where it has no check."""
+
+
+@dataclass(frozen=True)
+class TargetDescription:
+    """One target of a stack, as it is now."""
+
+    name: str
+    kind: str
+    address: str
+    server: str
+    version: str
+    started_by: str
+    state: str
+    """up or down."""
+    credentials: str | None = None
+    """Where they are from."""
+    program: str | None = None
+    pid: int | None = None
+    """Of its first process; None while it is down, and where it is not ours to see."""
+    listener_pid: int | None = None
+    """Of a target that others run here at a socket file: the process that listens there."""
+    supervisor_pid: int | None = None
+    log: str | None = None
+    data_directory: str | None = None
+    settings: Mapping[str, str] | None = None
+    """Of the server, where they are not its defaults."""
+    tls: str | None = None
+    """How far the certificate of a target over TLS is checked."""
+    behind: list[str] | None = None
+    """The targets that it does its work with, as a stack file says."""
+    container: ContainerDescription | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """For a file: the container's facts stand beside the target's."""
+        entry = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "container"}
+        for name in _LEFT_OUT:
+            if entry[name] is None:
+                del entry[name]
+        if self.container is not None:
+            entry |= {_KEYS.get(name, name): value for name, value in vars(self.container).items()}
+        return entry
+
+    @classmethod
+    def from_json(cls, entry: Any) -> TargetDescription:
+        """What `to_json` made. Raises KeyError or TypeError for anything else."""
+        known = {field.name: entry[field.name] for field in fields(cls) if field.name in entry}
+        if "container" in entry:
+            names = (field.name for field in fields(ContainerDescription))
+            known["container"] = ContainerDescription(*(entry.get(_KEYS.get(name, name)) for name in names))
+        return cls(**known)

@@ -19,9 +19,8 @@ from chaos.schedule import Proof, Timestamps, drawn
 from chaos.undo import Nothing, Undo
 
 if TYPE_CHECKING:
-    from bench.stack.description import ContainerDescription, TargetDescription
     from bench.stack.stack import Stack
-    from bench.stack.target import Target
+    from bench.stack.target import ContainerDescription, Target, TargetDescription
     from chaos.proxy.client import FaultProxy
     from chaos.schedule import FaultPlan
 

@@ -7,10 +7,10 @@ import inspect
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from bench.cli.help_command import Block, Entries, Grammar, Heading, code, faults, metrics, rules
 from bench.core.outcome import Outcome
 from bench.judge.verdict import EXIT_CODES, Status
 from bench.registry import DRIVERS, shipped_topology
-from bench.scenario.reference import Block, Entries, Grammar, Heading, code, faults, metrics, rules
 from bench.scenario.rules.metrics import UNIT_WORDS
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ UNTYPED_IN = {
     "bench.run.recorder",
     "bench.scenario.faults",
     "bench.scenario.model",
-    "bench.stack.description",
+    "bench.stack.target",
     "bench.stack.probes.http",
     "bench.stack.supervisor.processes",
     "bench.stack.supervisor.supervisor",

@@ -221,7 +221,7 @@ def test_a_url_as_sqlalchemy_has_it_is_written_as_a_postgres_has_it(
 def test_another_machine_is_loaded_only_when_the_user_says_so(
     init: Init, api: LittleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.init.urls.is_loopback_literal", lambda _: False)
+    monkeypatch.setattr("bench.init.findings.is_loopback_literal", lambda _: False)
     code, out, _ = init(api.url)
     assert code == 0
     assert "load goes to 127.0.0.1 only when" in " ".join(out.split())

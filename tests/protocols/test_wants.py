@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.plan.wants import Want, WantsWriter
+from bench.plan.program import Want, WantsWriter
 from bench.protocols.wants import search, state
 from bench.protocols.wants.state import BETWEEN, CELL_BYTES, HEADER, JSON
 from bench.scenario.operations import path_steps

@@ -10,8 +10,7 @@ from bench.core.clock import monotonic_ns
 from bench.plan.plan import PhasePlan, Plan
 from bench.resources.sampler import Sampler
 from bench.results.logs import ActivityRecord
-from bench.stack.description import TargetDescription
-from bench.stack.target import Target
+from bench.stack.target import Target, TargetDescription
 from tests.helpers.waiting import eventually
 
 S = 1_000_000_000

@@ -9,10 +9,9 @@ import pytest
 
 from bench.resources.services.postgres import APPLICATION, PostgresActivity
 from bench.results.layout import COLUMNS
-from bench.stack.description import TargetDescription
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.stack import Stack
-from bench.stack.target import Target
+from bench.stack.target import Target, TargetDescription
 from tests.resources.sampled import sampling, stopped
 
 pytestmark = pytest.mark.timeout(300)

@@ -27,10 +27,10 @@ from yarl import URL
 from bench.core.errors import TargetError
 from bench.core.outcome import Outcome
 from bench.core.sanitize import beginning, redacted
-from bench.drivers.http.login import LogIn
 from bench.drivers.http.pool import Opened, Passage, WatchedConnector, compile_scanner, tracing
 from bench.drivers.http.requests import (
     NOT_ADDED,
+    LogIn,
     PlannedRequest,
     Unexpected,
     check_answer,

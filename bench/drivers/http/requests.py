@@ -1,29 +1,41 @@
-"""HTTP requests in the pieces that a library takes, and what is looked for in their answers.
+"""HTTP requests in the pieces that a library takes, what is looked for in answers, and log-ins of lanes.
 
 The wire engine has the same requests as bytes, and looks into answers with the same code.
+
+A lane logs in as the rows of its feeds say that have its number, the same each time. What is captured of the
+answer goes into the lane's cells. A log-in is no arrival: its time and its status are counted apart.
 """
 
+from __future__ import annotations
+
+import asyncio
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import aiohttp
 import numpy as np
 from aiohttp import ClientResponse
 from numpy.typing import NDArray
 from yarl import URL
 
+from bench.core.clock import monotonic_ns
+from bench.core.errors import TargetError
+from bench.core.outcome import Outcome
+from bench.core.sanitize import known_secrets, redacted
 from bench.drivers.http.wire import body_of, headers_of
 from bench.drivers.templates import Draws, Encode, TemplateWriter, Vocabulary, Words, as_it_is, in_path
-from bench.engine.client.pool import PendingRequest
+from bench.engine.api import LaneLogIn, LoggedIn, LogIns
+from bench.engine.client.pool import PendingRequest, RunClock
 from bench.engine.wire.layout import NATURAL, T_NAME, T_WANT_END, T_WANT_FIRST
 from bench.engine.wire.recording import hide
 from bench.engine.wire.render import captured_size, write_captured
 from bench.plan.plan import WorkloadPlan
-from bench.plan.program import Program
-from bench.plan.wants import WantTables
+from bench.plan.program import Program, WantTables
 from bench.protocols.http.state import BODY_BYTES, IDENTITY, missing_text, pack_encoding
 from bench.protocols.state import TEXT_BYTES
 from bench.protocols.wants.search import begin_search, look_in_body, look_in_head, settle, write_unmet
-from bench.protocols.wants.state import CELL_ROOM, HEADER, KIND, PROGRESS_COLUMNS, TEXT, Search
+from bench.protocols.wants.state import CELL_ROOM, CLASS, HEADER, KIND, PROGRESS_COLUMNS, SIZE, TEXT, Search
 from bench.scenario.operations import Request
 from bench.stack.target import Target
 
@@ -205,3 +217,95 @@ def check_answer(
         text = _unmet_text(search, unmet, encoding)
     if text is not None:
         raise Unexpected(text, _hidden(start, search), response.status)
+
+
+LOG_IN_S = 10.0
+"""At the start; later the connection that waits for it has its own limit."""
+REFUSED_PAUSE_S = 0.1
+"""Before a refused log-in is tried again: nothing is won by asking sooner."""
+FIRST_REFUSAL = 400
+ADVICE = "check the request under login and its credentials, and what the server logs"
+
+
+class LogIn(LaneLogIn):
+    """Logs lanes in to a target; used in one event loop. `record` is told of each log-in."""
+
+    def __init__(
+        self, target: Target, plan: WorkloadPlan, run_label: int, record: Callable[[LoggedIn], None]
+    ) -> None:
+        assert plan.workload.login is not None
+        clock = RunClock()
+        clock.run_label = run_label
+        self._target, self._record = target, record
+        self._wants, self._draws, program = plan.program.wants, Draws(plan, clock), plan.program
+        vocabulary = Vocabulary(plan.workload, plan.seed)
+        common = plan.workload.login_headers
+        self._request: PlannedRequest = planned_request(
+            plan.workload.login.request, common, target, vocabulary, self._draws, program, program.steps[-1]
+        )
+        self._key = program.key_variable
+        self.made = LogIns()
+        compile_search(search_in(self._wants, self._request.wants))
+
+    async def log_in(self, lane: int) -> Search:
+        """Log a lane in, by its number of all lanes; what was captured. Raises TargetError, OSError."""
+        began_ns, status, outcome = monotonic_ns(), 0, Outcome.ERROR
+        search = search_in(self._wants, self._request.wants)
+        ticket = self._ticket(lane)
+        try:
+            async with (
+                self._opened() as session,
+                session.request(
+                    self._request.method,
+                    self._request.url_for(ticket),
+                    headers=self._request.headers_for(ticket),
+                    data=self._request.body_for(ticket),
+                    allow_redirects=False,
+                ) as response,
+            ):
+                status = response.status
+                is_found, start = await looked_at(response, self._request.contains, search)
+                check_answer(self._request, response, search, is_found, start)
+            outcome = Outcome.OK
+        except Unexpected as unexpected:
+            await asyncio.sleep(REFUSED_PAUSE_S)
+            raise self._refused(unexpected) from None
+        except aiohttp.ClientConnectorError as error:
+            raise error.os_error from None
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise error.certificate_error from None
+        except aiohttp.ClientError as error:
+            raise ConnectionError(f"{type(error).__name__} at its log-in") from None
+        finally:
+            self.made.count += 1
+            self.made.refused += outcome != Outcome.OK
+            self._record(LoggedIn(began_ns, monotonic_ns(), outcome, status))
+        for kind, size, cell in zip(search.facts[:, CLASS], search.facts[:, SIZE], search.cells, strict=True):
+            if kind == TEXT:
+                self.made.secrets.add(cell[:size].tobytes().decode(errors="replace"))
+        return search
+
+    def _refused(self, unexpected: Unexpected) -> TargetError:
+        # An answer that lets somebody in holds what must not be shown.
+        said = unexpected.body.decode(errors="replace") if unexpected.status >= FIRST_REFUSAL else ""
+        found = f"{unexpected}: {said}" if said else str(unexpected)
+        found = redacted(found, {self._target.password, *self.made.secrets, *known_secrets()})
+        return self._target.error("a log-in that succeeds", found, ADVICE)
+
+    def _ticket(self, lane: int) -> PendingRequest:
+        """The lane as an arrival of its own number."""
+        key = self._draws.drawn(self._key, lane) if self._key >= 0 else 0
+        return PendingRequest(0, 0, 0, key, lane)
+
+    def _opened(self) -> aiohttp.ClientSession:
+        """A session of its own for each log-in: nothing of one, such as a cookie, is left for another."""
+        connector = aiohttp.TCPConnector(
+            ssl=self._target.tls_context() or True, use_dns_cache=False, resolver=aiohttp.ThreadedResolver()
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=NOT_ADDED,
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(total=LOG_IN_S),
+        )

@@ -16,8 +16,7 @@ from bench.engine.api import STEP_S, LaneLogIn, LoggedIn, PlacedStep
 from bench.engine.wire.dialler import Dialler, Stream
 from bench.engine.wire.layout import NATURAL, SPACE_PADDED, ZERO_PADDED
 from bench.plan.plan import WorkloadPlan
-from bench.plan.program import Program, Step, Template
-from bench.plan.wants import Want
+from bench.plan.program import Program, Step, Template, Want
 from bench.protocols.wants.state import BETWEEN, FALSE, HEADER, JSON, NULL, NUMBER, TEXT, TRUE
 from bench.registry import LOGIN, step_name
 from bench.scenario.operations import Capture, Request, RequestStep, path_steps
@@ -275,7 +274,7 @@ def log_in(
     target: Target, plan: WorkloadPlan, run_label: int, record: Callable[[LoggedIn], None]
 ) -> LaneLogIn:
     """By an HTTP library, which is imported only where there is something to log in."""
-    from bench.drivers.http.login import LogIn  # which knows this module
+    from bench.drivers.http.requests import LogIn  # which knows this module
 
     return LogIn(target, plan, run_label, record)
 

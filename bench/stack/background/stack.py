@@ -8,7 +8,6 @@ from pathlib import Path
 
 from bench.registry import with_dependencies
 from bench.stack.background.state import BackgroundStack
-from bench.stack.description import TargetDescription
 from bench.stack.docker.client import connect_engine
 from bench.stack.docker.compose import FollowingStack
 from bench.stack.docker.container_facts import Container, cgroup_of
@@ -16,7 +15,7 @@ from bench.stack.docker.events import FollowedContainers
 from bench.stack.probes.health import ask
 from bench.stack.stack import Stack
 from bench.stack.supervisor.supervised import StackEvent, living_pids, read_events
-from bench.stack.target import Target
+from bench.stack.target import Target, TargetDescription
 
 
 class AttachedStack(Stack):

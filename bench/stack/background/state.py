@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Self
 
 from bench.core.errors import TargetError, UsageError
-from bench.stack.description import TargetDescription
 from bench.stack.supervisor.processes import ProcessIdentity
-from bench.stack.target import Target
+from bench.stack.target import Target, TargetDescription
 from bench.stack.target_url import target_of, url_of
 
 FORMAT = 1

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from bench.core.errors import TargetError
 from bench.registry import SERVICES, url_variables
-from bench.stack.description import ContainerDescription, TargetDescription
 from bench.stack.docker.client import connect_engine, engine_host
 from bench.stack.docker.container_facts import Container, cgroup_of
 from bench.stack.docker.events import FollowedContainers
@@ -20,7 +19,7 @@ from bench.stack.external import named_by_the_user, url_in
 from bench.stack.probes.health import Facts, ask_when_ready
 from bench.stack.stack import Stack, check_names
 from bench.stack.supervisor.supervised import StackEvent
-from bench.stack.target import Pooler, Target
+from bench.stack.target import ContainerDescription, Pooler, Target, TargetDescription
 
 if TYPE_CHECKING:
     from docker import APIClient

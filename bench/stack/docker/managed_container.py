@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from bench.core.errors import TargetError
 from bench.core.sanitize import redacted
-from bench.stack.description import ContainerDescription, TargetDescription
 from bench.stack.docker.client import ADDRESS, ALLOW, CHAOS, SERVICE, explanation, labels_of
 from bench.stack.docker.container_facts import cgroup_of
 from bench.stack.docker.events import ContainerLog, EngineEvents
@@ -26,7 +25,7 @@ from bench.stack.services.base import (
     with_log_end,
 )
 from bench.stack.services.loopback_port import free_loopback_port
-from bench.stack.target import Target
+from bench.stack.target import ContainerDescription, Target, TargetDescription
 
 if TYPE_CHECKING:
     from docker import APIClient

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.registry import SERVICES
-from bench.stack.description import TargetDescription
 from bench.stack.docker.cleanup import Reaper, remove_run, sweep
 from bench.stack.docker.client import connect_engine, create_network, labels_of
 from bench.stack.docker.events import EngineEvents
@@ -21,7 +20,7 @@ from bench.stack.docker.managed_container import ManagedContainer, Place
 from bench.stack.docker.services import containers_with_needs, ready_image
 from bench.stack.stack import Stack, check_names, start_in_turns
 from bench.stack.supervisor.supervised import StackEvent
-from bench.stack.target import Target
+from bench.stack.target import Target, TargetDescription
 
 if TYPE_CHECKING:
     import ipaddress

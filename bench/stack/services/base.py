@@ -17,13 +17,12 @@ from bench.core.errors import TargetError, UsageError
 from bench.core.sanitize import redacted
 from bench.core.units import duration_ns
 from bench.registry import SERVICES
-from bench.stack.description import TargetDescription
 from bench.stack.probes.health import Facts, ask
 from bench.stack.services.files import DataDirectory, last_lines, new_log_file
 from bench.stack.services.loopback_port import free_loopback_port, is_listener
 from bench.stack.services.programs import ServerBinary
 from bench.stack.supervisor.supervised import ServiceCommand, StackEvent, Supervised
-from bench.stack.target import Target
+from bench.stack.target import Target, TargetDescription
 
 RESTART_DELAY_VARIABLE = "HOLDFAST_RESTART_DELAY"
 PORT_ATTEMPTS = 5

@@ -17,13 +17,12 @@ from functools import cached_property
 from pathlib import Path
 
 from bench.core.errors import TargetError
-from bench.stack.description import TargetDescription
 from bench.stack.postgres_servers import NoAnswer, ServerConnection
 from bench.stack.services.base import GivenUp, StackService
 from bench.stack.services.files import DATA
 from bench.stack.services.servers import USER, ManagedPostgres
 from bench.stack.supervisor.supervised import ServiceCommand, StackEvent
-from bench.stack.target import SESSION_ATTRIBUTE, Target
+from bench.stack.target import SESSION_ATTRIBUTE, Target, TargetDescription
 
 MEMBER_SETTINGS = {
     "wal_level": "replica",

@@ -13,14 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.core.errors import TargetError
-from bench.stack.description import TargetDescription
 from bench.stack.probes.connection import ProbeError
 from bench.stack.probes.redis import ErrorReply, RespClient
 from bench.stack.sentinel import NotLocated, Sentinels
 from bench.stack.services.base import PROBE_DEADLINE_S, GivenUp, StackService
 from bench.stack.services.servers import HOST_OPTIONS, ManagedRedis
 from bench.stack.supervisor.supervised import ServiceCommand, StackEvent
-from bench.stack.target import Target
+from bench.stack.target import Target, TargetDescription
 
 MEMBER_SETTINGS = {"repl-diskless-sync": "yes", "repl-diskless-sync-delay": "0"}
 """A replica that comes back is not kept waiting for others."""

@@ -15,9 +15,8 @@ import pytest
 from bench.core.errors import UsageError
 from bench.stack.background.daemon import background_stack
 from bench.stack.background.state import DaemonLock, living_daemon, read_state, state_folder, write_state
-from bench.stack.description import TargetDescription
 from bench.stack.supervisor.processes import ProcessIdentity
-from bench.stack.target import Target
+from bench.stack.target import Target, TargetDescription
 from tests.helpers.processes import ROOT, child_process
 
 

@@ -12,13 +12,12 @@ import psycopg
 import pytest
 
 from bench.core.errors import TargetError
-from bench.stack.description import TargetDescription
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.services import base as managed_service
 from bench.stack.services.files import sweep_data_directories
 from bench.stack.services.programs import PostgresPrograms, account_for_servers, find_postgres
 from bench.stack.stack import Stack, open_stack
-from bench.stack.target import Target
+from bench.stack.target import Target, TargetDescription
 from tests.helpers.processes import Harness, is_running
 from tests.helpers.waiting import eventually
 from tests.stack.postgres_traces import Traces, connect
