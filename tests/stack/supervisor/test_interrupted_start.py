@@ -14,12 +14,14 @@ from tests.stack.postgres_traces import descendants
 
 PROGRAM = """
 import signal
+import time
 from pathlib import Path
 from bench.stack.stack import open_stack
 signal.signal(signal.SIGINT, signal.default_int_handler)
 with open_stack("embedded", {"api", "postgres_16"}, Path("logs")):
     print("up", flush=True)
-    signal.pause()
+    while True:
+        time.sleep(0.1)  # a pause would sleep through a signal that came just before it
 """
 
 
@@ -49,7 +51,7 @@ def test_nothing_stays_behind(log: str, said: str, number: signal.Signals, open_
         started = descendants(process.pid)
         process.send_signal(number)
         assert process.stdout is not None
-        assert process.stdout.read() == b""  # it was not up yet
+        assert process.stdout.read() in (b"", b"up\n")  # on a busy machine it may have been up by then
     assert len(started) > 2
     eventually(lambda: not any(map(is_running, started)), "every process gone")
     eventually(lambda: not any(temporary.iterdir()), "every directory gone")
