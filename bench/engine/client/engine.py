@@ -71,6 +71,8 @@ class ClientEngine:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
+        self._is_over = threading.Event()
+        """Set when the load is over and the driver closed. To close the loop of libuv may take for ever."""
         self._failure: BaseException | None = None
         self._load: ClientLoad | None = None
         self._leaked = 0
@@ -103,12 +105,12 @@ class ClientEngine:
         self._post(self._load.begin, start_ns)
 
     def is_running(self) -> bool:
-        """Whether the loop's thread is alive."""
+        """Whether the load is not over yet."""
         self._raise_failure()
         return self._is_alive()
 
     def _is_alive(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
+        return self._thread is not None and self._thread.is_alive() and not self._is_over.is_set()
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -216,7 +218,7 @@ class ClientEngine:
         """End what still runs and release everything."""
         if self._is_alive():
             self.stop(at_once=True)
-            assert self._thread is not None
+        if self._thread is not None:
             self._thread.join(ENDING_S + CLOSING_S)
         if self._is_calm:
             self._is_calm = False
@@ -265,5 +267,8 @@ class ClientEngine:
                 self._leaked = self.watch.leaked()
                 load.close()
         finally:
-            async with asyncio.timeout(CLOSING_S):
-                await driver.close()
+            try:
+                async with asyncio.timeout(CLOSING_S):
+                    await driver.close()
+            finally:
+                self._is_over.set()

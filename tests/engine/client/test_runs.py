@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import uvloop
 
 from bench.core.histogram import mean_ns, percentile_ns
 from bench.core.outcome import Outcome
@@ -172,3 +174,22 @@ def test_an_engine_closed_in_the_middle_leaves_no_thread(server: Server) -> None
     engine.close()
     engine.close()
     assert not engine.is_running()
+
+
+def test_a_run_ends_though_its_loop_is_not_closed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_close = threading.Event()
+
+    class NeverClosed(uvloop.Loop):
+        def close(self) -> None:
+            may_close.wait()
+            super().close()
+
+    monkeypatch.setattr(uvloop, "new_event_loop", NeverClosed)
+    monkeypatch.setattr("bench.engine.client.engine.ENDING_S", 0.1)
+    monkeypatch.setattr("bench.engine.client.engine.CLOSING_S", 0.4)
+    try:
+        ran = run(client(plan_of(phases={"short": "300ms"}), server.target))
+        ran.assert_adds_up()
+        assert ran.outcomes() == {Outcome.OK: 60}
+    finally:
+        may_close.set()
