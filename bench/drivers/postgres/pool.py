@@ -9,7 +9,9 @@ an application pays for it too, so its time counts.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import asyncpg
@@ -38,6 +40,8 @@ RECOVERY_S = 1.0
 """How long a connection whose call was given up has to come to rest before it is closed."""
 
 GOODBYE_S = 1.0
+FRESH_S = 0.05
+"""How old what a look finds may be."""
 LOOK_S = 0.1
 """Between two looks at what a place has not accepted."""
 NO_LIMIT = 1 << 62
@@ -122,7 +126,7 @@ async def _accepted(connecting: Awaitable[asyncpg.Connection], place: Place) -> 
     """What is being opened there. Raises TimeoutError where the place does not accept it within SILENCE_S;
     a server that accepts and then takes its time, as a pooler does, has more.
     """
-    task = asyncio.ensure_future(connecting)
+    task, is_taken = asyncio.ensure_future(connecting), False
     try:
         await asyncio.wait({task}, timeout=SILENCE_S - LOOK_S)
         if not task.done():
@@ -131,11 +135,20 @@ async def _accepted(connecting: Awaitable[asyncpg.Connection], place: Place) -> 
             # Another one may have been begun just now: only what was under way before tells.
             if not task.done() and silent & _unaccepted(place):
                 raise TimeoutError
-        return await task
+        connection = await task
+        is_taken = True
+        return connection
     finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})
+        if not is_taken:
+            # It may have been let in at this very moment, and then nobody else knows of it.
+            task.add_done_callback(_close_unwanted)
+            if task.cancel():
+                await asyncio.wait({task})
+
+
+def _close_unwanted(dial: asyncio.Future[asyncpg.Connection]) -> None:
+    if not dial.cancelled() and dial.exception() is None:
+        dial.result().terminate()
 
 
 def _unaccepted(place: Place) -> set[int]:
@@ -143,8 +156,17 @@ def _unaccepted(place: Place) -> set[int]:
     if place.is_file:
         return set()
     there = (place.address, place.port)
+    return {port for port, remote in _being_opened(int(time.monotonic() / FRESH_S)) if remote == there}
+
+
+@lru_cache(maxsize=1)
+def _being_opened(moment: int) -> list[tuple[int, tuple[str, int]]]:  # noqa: ARG001 - asked once in each
+    """Local port and remote address of connections of ours that are not accepted yet. To ask costs some
+    milliseconds of the loop, which all dials that wait share.
+    """
     ours = psutil.Process().net_connections("tcp")
-    return {one.laddr.port for one in ours if one.status == psutil.CONN_SYN_SENT and one.raddr == there}
+    waiting = (one for one in ours if one.status == psutil.CONN_SYN_SENT)
+    return [(one.laddr.port, (one.raddr.ip, one.raddr.port)) for one in waiting]
 
 
 class WatchedPool:
