@@ -22,7 +22,7 @@ from chaos.schedule import FaultPlan, planned_faults
 from tests.helpers.waiting import eventually
 
 PROJECT = "test-holdfast"
-KILL = {"kill": {"target": "redis", "which": "random"}, "at": "1s"}
+KILL = {"kind": "kill", "target": "redis", "which": "random", "at": "1s"}
 
 
 @pytest.fixture(autouse=True)
