@@ -71,8 +71,7 @@ def followers(stack: AssembledStack) -> int:
 @pytest.fixture(autouse=True)
 def all_follow(stack: AssembledStack) -> None:
     eventually(lambda: roles(stack) == [PRIMARY, STANDBY, STANDBY], "there is one primary", 60.0)
-    # A standby whose connection died unnoticed looks for its primary after wal_receiver_timeout, a minute.
-    eventually(lambda: followers(stack) == 2, "both standbys follow it", 120.0)
+    eventually(lambda: followers(stack) == 2, "both standbys follow it", 60.0)
 
 
 def failed_over(
