@@ -15,6 +15,7 @@ from bench.stack.external import ExternalStack
 from bench.stack.probes.health import ServiceHealth, health_of
 from bench.stack.services.base import ManagedService, StackService
 from bench.stack.services.postgres_replication import postgres_group
+from bench.stack.services.redis_cluster import redis_cluster
 from bench.stack.services.redis_replication import redis_group
 from bench.stack.services.servers import ManagedProxy
 from bench.stack.stack import Stack, check_names
@@ -22,7 +23,7 @@ from bench.stack.stack_file import StackFile, service_of
 from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target, TargetDescription
 
-PLACES_IN_ORDER = (("url", "sentinel"), ("compose",), ("docker",), ("embedded",))
+PLACES_IN_ORDER = (("url", "sentinel", "cluster"), ("compose",), ("docker",), ("embedded",))
 """What runs already, then containers, then processes: each may need what comes before it."""
 
 
@@ -123,6 +124,16 @@ class AssembledStack(Stack):
                     *(self._log_dir, name, target.settings),
                     servers=servers,
                     sentinels=sentinels,
+                    down_after_ns=place.down_after_ns,
+                )
+            )
+        if place is not None and place.cluster:
+            servers = list(target.members(name))
+            return list(
+                redis_cluster(
+                    *(self._log_dir, name, target.settings),
+                    servers=servers,
+                    primaries=place.cluster.primaries,
                     down_after_ns=place.down_after_ns,
                 )
             )

@@ -63,10 +63,14 @@ class ExternalStack(Stack):
             here = target.located(deadline_s)
         except NotLocated as error:
             advice = "check the addresses of the Sentinels and the name of the primary"
+            if target.nodes:
+                advice = "check the addresses of the nodes, and whether they are in cluster mode"
             raise target.error("an answer where it is", str(error), advice, "absent") from None
-        if target.sentinels is not None:
+        if target.sentinels is not None or target.nodes:
             check_host(here, self._allowed_hosts)
             self._targets[target.name] = here
+        for node in target.cluster_view(deadline_s).nodes if target.nodes else ():
+            check_host(target.at(*node.endpoint), self._allowed_hosts)
         return ask(here, deadline_s)
 
     def targets(self) -> dict[str, Target]:
@@ -154,7 +158,7 @@ def check_host(target: Target, allowed_hosts: AbstractSet[str] = frozenset()) ->
     Raises TargetError.
     """
     places = [each for each in target.endpoints if each[0] and not socket_file_of(*each)]
-    places += target.sentinels.addresses if target.sentinels else ()
+    places += target.sentinels.addresses if target.sentinels else target.nodes
     for host, port in places:
         _check_host(target, host, port, allowed_hosts)
 
@@ -181,8 +185,10 @@ def _check_host(target: Target, host: str, port: int, allowed_hosts: AbstractSet
 def _usable(target: Target, facts: Facts) -> Facts:
     from bench.stack.probes.redis import RedisFacts
 
-    if isinstance(facts, RedisFacts) and facts.mode in ("cluster", "sentinel"):
-        advice = "name a server that holds all keys itself: the load follows no redirections"
+    if isinstance(facts, RedisFacts) and facts.mode in ("cluster", "sentinel") and not target.nodes:
+        advice = "name a server that holds all keys itself, or write a stack file: sentinel: finds a primary"
+        if facts.mode == "cluster":
+            advice = f"describe it in a stack file with cluster: [{target.address}]"
         raise target.error("a standalone Redis", f"a Redis in {facts.mode} mode", advice)
     return facts
 

@@ -40,6 +40,17 @@ class StartedPlace(StrictModel):
     )
 
 
+class ClusterShape(StrictModel):
+    """A Redis Cluster that we start."""
+
+    primaries: Annotated[int, Whole(3, 9)] = Field(
+        3, description="Servers that the hash slots are divided among."
+    )
+    replicas: Annotated[int, Whole(0, 18)] = Field(
+        3, description="Servers that follow them, in all: as many of each, a multiple of the primaries."
+    )
+
+
 class EmbeddedPlace(StartedPlace):
     """A server that we start on this machine."""
 
@@ -50,10 +61,11 @@ class EmbeddedPlace(StartedPlace):
     sentinels: Annotated[int, Whole(3, 7)] | None = Field(
         None, description="Of a Redis with replicas: an odd number of Sentinels that watch over it."
     )
+    cluster: ClusterShape | None = Field(None, description="Of a Redis: the servers of a cluster.")
     down_after_ns: Duration = Field(
         1_000_000_000,
         alias="down_after",
-        description="How long a server must be silent before a Sentinel takes it for down.",
+        description="How long a server must be silent before a Sentinel, or its cluster, takes it for down.",
         json_schema_extra={"default": "1s"},
     )
     standbys: Annotated[int, Whole(1, 5)] | None = Field(
@@ -91,6 +103,20 @@ class SentinelPlace(StrictModel):
     sentinel_password: Text | None = None
 
 
+class ClusterPlace(StrictModel):
+    """A Redis Cluster that runs already; a plain list has the addresses alone."""
+
+    addresses: Annotated[tuple[Text, ...], Field(min_length=1, max_length=MOST_TARGETS)] = Field(
+        description="Of some of its nodes, host:port: each knows all others."
+    )
+    username: Text | None = Field(None, description="Of every node.")
+    password: Text | None = None
+
+
+def _addresses(value: object) -> object:
+    return {"addresses": value} if isinstance(value, list) else value
+
+
 class TlsFiles(StrictModel):
     """How a target is reached over TLS. Paths are relative to the stack file."""
 
@@ -109,7 +135,13 @@ class StackTarget(StrictModel):
     kind: Literal["redis", "postgres", "http", "tcp", "elasticsearch", "neo4j"]
     url: Text | None = Field(None, description="Where it is, with what it takes to log in.")
     sentinel: SentinelPlace | None = Field(None, description="Found through Sentinels.")
-    cluster: tuple[Text, ...] | None = Field(None, description="Not supported yet.")
+    cluster: (
+        Annotated[
+            ClusterPlace,
+            BeforeValidator(_addresses, json_schema_input_type=ClusterPlace | tuple[Text, ...]),
+        ]
+        | None
+    ) = Field(None, description="A Redis Cluster, by some of its nodes.")
     embedded: EmbeddedPlace | None = Field(None, description="Started on this machine: {}.")
     docker: DockerPlace | None = Field(None, description="Started as a container: {}.")
     compose: ComposePlace | None = Field(None, description="Found in the compose project that runs.")
@@ -139,6 +171,11 @@ class StackTarget(StrictModel):
             primary, *replicas = numbered(name, 1 + self.embedded.replicas)
             members |= {primary: PRIMARY, **dict.fromkeys(replicas, REPLICA)}
             members |= dict.fromkeys(numbered(f"{name}.{SENTINEL}", self.embedded.sentinels or 0), SENTINEL)
+        if self.embedded is not None and self.embedded.cluster is not None:
+            shape = self.embedded.cluster
+            servers = numbered(name, shape.primaries + shape.replicas)
+            members |= dict.fromkeys(servers[: shape.primaries], PRIMARY)
+            members |= dict.fromkeys(servers[shape.primaries :], REPLICA)
         if self.embedded is not None and self.embedded.standbys is not None:
             primary, *standbys = numbered(name, 1 + self.embedded.standbys)
             members |= {primary: PRIMARY, **dict.fromkeys(standbys, STANDBY)}

@@ -10,6 +10,7 @@ import asyncio
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
@@ -20,6 +21,7 @@ Endpoint = tuple[str, int]
 
 PORT = 26379
 LONGEST_ANSWER_BYTES = 4096
+READ_BYTES = 65_536
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class PrimaryLocator:
                     found = self._ask(address, left_s)
                 except OSError as error:
                     self.close()
-                    failures.append(f"{address[0]}:{address[1]}: {_words(error)}")
+                    failures.append(f"{address[0]}:{address[1]}: {words_of(error)}")
                     continue
                 self._order.insert(0, self._order.pop(number))
                 return found
@@ -97,8 +99,6 @@ class PrimaryLocator:
                 connection.close()
 
     def _ask(self, address: Endpoint, timeout_s: float) -> Endpoint:
-        import hiredis
-
         sentinels = self._sentinels
         commands: list[tuple[str, ...]] = [("SENTINEL", "GET-MASTER-ADDR-BY-NAME", sentinels.primary)]
         if self._connection is None:
@@ -107,13 +107,7 @@ class PrimaryLocator:
                 user = (sentinels.username,) if sentinels.username else ()
                 commands.insert(0, ("AUTH", *user, sentinels.password))
         self._connection.settimeout(timeout_s)
-        request = [hiredis.pack_command(words) for words in commands]  # type: ignore[arg-type]  # its stub allows one word only
-        self._connection.sendall(b"".join(request))
-        reader = hiredis.Reader()
-        for _ in commands:
-            reply = self._reply(reader)
-            if isinstance(reply, hiredis.ReplyError):
-                raise ConnectionError(f"the answer '{reply}'")
+        reply = answers(self._connection, commands, LONGEST_ANSWER_BYTES)[-1]
         match reply:
             case [bytes(host), bytes(port)] if port.isdigit():
                 return host.decode(errors="replace"), int(port)
@@ -121,25 +115,35 @@ class PrimaryLocator:
                 raise ConnectionError("it does not know that name")
         raise ConnectionError("an answer that no Sentinel gives")
 
-    def _reply(self, reader: object) -> object:
-        import hiredis
 
-        assert isinstance(reader, hiredis.Reader)
-        assert self._connection is not None
-        received = 0
-        try:
-            while (reply := reader.gets()) is False:
-                more = self._connection.recv(LONGEST_ANSWER_BYTES)
-                received += len(more)
-                if not more or received > LONGEST_ANSWER_BYTES:
-                    raise ConnectionError("a connection that ended without an answer")
-                reader.feed(more)
-        except hiredis.ProtocolError:
-            raise ConnectionError("bytes that are no answer of a Sentinel") from None
-        return reply
+def answers(
+    connection: socket.socket, commands: Sequence[tuple[str, ...]], longest_bytes: int
+) -> list[object]:
+    """Send commands and read what comes back. Raises OSError, ConnectionError for an error among it."""
+    import hiredis
+
+    request = [hiredis.pack_command(words) for words in commands]  # type: ignore[arg-type]  # its stub allows one word only
+    connection.sendall(b"".join(request))
+    reader, found, received = hiredis.Reader(), list[object](), 0
+    try:
+        while len(found) < len(commands):
+            if (reply := reader.gets()) is not False:
+                if isinstance(reply, hiredis.ReplyError):
+                    raise ConnectionError(f"the answer '{reply}'")
+                found.append(reply)
+                continue
+            more = connection.recv(READ_BYTES)
+            received += len(more)
+            if not more or received > longest_bytes:
+                raise ConnectionError("a connection that ended without an answer")
+            reader.feed(more)
+    except hiredis.ProtocolError:
+        raise ConnectionError("bytes that are no answer of a Redis") from None
+    return found
 
 
-def _words(error: OSError) -> str:
+def words_of(error: OSError) -> str:
+    """Why nobody answered, in a few words."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return (error.strerror or str(error)).lower() if error.errno else str(error)

@@ -182,9 +182,8 @@ def _violations(contents: StackContents) -> Iterator[Violation]:
             found = " and ".join(places) or "none"
             yield Violation(path, f"exactly one of {', '.join(PLACES)}", found, "say where the target is")
             continue
-        if places == ["cluster"]:
-            advice = "name a server that holds all keys itself by url: the load follows no redirections yet"
-            yield Violation((*path, "cluster"), "a place that the load can follow", "a cluster", advice)
+        if target.cluster is not None and target.kind != "redis":
+            yield Violation((*path, "cluster"), "cluster only of a redis", target.kind, "name it by url")
         if target.sentinel is not None and target.kind != "redis":
             yield Violation((*path, "sentinel"), "sentinel only of a redis", target.kind, "name it by url")
         for index, other in enumerate(target.behind):
@@ -252,6 +251,16 @@ def _replicated(kind: str, place: EmbeddedPlace) -> Iterator[Violation]:
     if place.sentinels is not None and place.sentinels % 2 == 0:
         advice = "write 3, 5 or 7: an even number has no majority more"
         yield Violation(("sentinels",), "an odd number of Sentinels", str(place.sentinels), advice)
+    if place.cluster is not None:
+        if kind != "redis":
+            yield Violation(("cluster",), "cluster only of a redis", kind, "remove it")
+        if place.replicas is not None or place.sentinels is not None:
+            expected, advice = "either a cluster, or replicas and sentinels", "say replicas inside of cluster"
+            yield Violation(("cluster",), expected, "both", advice)
+        if place.cluster.replicas % place.cluster.primaries:
+            many = f"write {place.cluster.primaries} for one of each"
+            expected = "as many replicas of each primary, or none"
+            yield Violation(("cluster", "replicas"), expected, str(place.cluster.replicas), many)
     if place.standbys is not None and kind != "postgres":
         yield Violation(("standbys",), "standbys only of a postgres", kind, "remove them")
     if place.synchronous is not None and place.standbys is None:
@@ -272,18 +281,26 @@ def _stands_on(name: str, targets: Mapping[str, StackTarget]) -> set[str]:
 
 
 def _read_urls(contents: StackContents, file: Path, described: dict[str, Target]) -> Iterator[Violation]:
-    """Read the URLs, and what is found through Sentinels, into `described`."""
+    """Read the URLs, and what is found through Sentinels or nodes, into `described`."""
     shown = file_name(file)
     for name, target in contents.targets.items():
-        if target.sentinel is not None:
-            sentinels = []
-            for number, text in enumerate(target.sentinel.addresses):
-                if (endpoint := endpoint_of(text)) is None:
-                    where = ("targets", name, "sentinel", "addresses", number)
-                    yield Violation(where, "host:port", quoted(text), "such as 127.0.0.1:26379")
+        asked = target.sentinel or target.cluster
+        if asked is not None:
+            is_cluster = target.cluster is not None
+            path = ("targets", name, *(("cluster",) if is_cluster else ("sentinel", "addresses")))
+            example = "127.0.0.1:7001" if is_cluster else "127.0.0.1:26379"
+            endpoints = []
+            for number, text in enumerate(asked.addresses):
+                endpoint = endpoint_of(text)
+                if endpoint is None or (is_cluster and ":" not in text):
+                    yield Violation((*path, number), "host:port", quoted(text), f"such as {example}")
                 else:
-                    sentinels.append(endpoint)
-            described[name] = _behind_sentinels(name, target.sentinel, sentinels)
+                    endpoints.append(endpoint)
+            if target.sentinel is not None:
+                described[name] = _behind_sentinels(name, target.sentinel, endpoints)
+            elif target.cluster is not None:
+                login = (target.cluster.username, target.cluster.password)
+                described[name] = Target(name, "redis", "", 0, *login, nodes=tuple(endpoints))
         if target.url is None:
             continue
         try:

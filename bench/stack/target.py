@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from bench.core.errors import Passing, TargetError
-from bench.stack.sentinel import Endpoint, PrimaryLocator, Sentinels
+from bench.stack.cluster import ClusterLocator, ClusterView
+from bench.stack.sentinel import Endpoint, NotLocated, PrimaryLocator, Sentinels
 from bench.stack.tls import TlsSettings
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Target:
     """With one, no connection is left with a statement or a setting that the next client would meet."""
     sentinels: Sentinels | None = None
     """Who is asked where it is, before each connection; host and port are where it was when last asked."""
+    nodes: tuple[Endpoint, ...] = ()
+    """Of a Redis Cluster, some: each knows all others; host and port are those of one of its primaries."""
     hosts: tuple[Endpoint, ...] = ()
     """Where a Postgres of several may be; host and port are where it was when last asked."""
     options: tuple[tuple[str, str], ...] = ()
@@ -63,7 +66,8 @@ class Target:
         """`host:port`, an IPv6 address in brackets, or a socket file; never a secret."""
         if self.host:
             return address_of(self.host, self.port)
-        return ", ".join(address_of(*each) for each in self.hosts) or str(self.sentinels)
+        places = self.hosts or self.nodes
+        return ", ".join(address_of(*each) for each in places) or str(self.sentinels)
 
     @property
     def socket_file(self) -> str | None:
@@ -86,16 +90,33 @@ class Target:
         return f"{'https' if self.tls else 'http'}://{self.address}{self.path}"
 
     def located(self, timeout_s: float) -> Target:
-        """The same where it is now. Raises NotLocated where no Sentinel knows that."""
+        """The same where it is now; of a cluster at one of its primaries. Raises NotLocated where nobody
+        knows that.
+        """
+        if self.nodes:
+            primaries = self.cluster_view(timeout_s).primaries
+            sound = [node for node in primaries if node.is_sound] or primaries
+            if not sound:
+                raise NotLocated("no node of the cluster serves any slot")
+            return replace(self, host=sound[0].host, port=sound[0].port)
         if self.sentinels is None:
             return self
         with PrimaryLocator(self.sentinels) as locator:
             host, port = locator.locate(timeout_s)
         return replace(self, host=host, port=port)
 
+    def cluster_locator(self) -> ClusterLocator:
+        """Who is asked for the nodes of a cluster."""
+        return ClusterLocator(self.nodes, self.username, self.password)
+
+    def cluster_view(self, timeout_s: float) -> ClusterView:
+        """The nodes of a cluster now. Raises NotLocated."""
+        with self.cluster_locator() as cluster:
+            return cluster.view(timeout_s)
+
     def at(self, host: str, port: int) -> Target:
         """The same at one of its places."""
-        return replace(self, host=host, port=port, hosts=())
+        return replace(self, host=host, port=port, hosts=(), nodes=())
 
     def through(self, host: str, port: int) -> Target:
         """The same server, reached through something that passes bytes on: its certificate keeps its name."""

@@ -209,14 +209,21 @@ def test_what_a_stack_file_cannot_mean_is_refused_with_its_place(tmp_path: Path)
         "targets:\n"
         "  a: {kind: postgres, sentinel: {addresses: [x], primary: y}}\n"
         '  b: {kind: redis, sentinel: {addresses: ["x:y"], primary: y}}\n'
-        '  c: {kind: redis, cluster: ["127.0.0.1:7001"]}\n'
+        '  c: {kind: redis, cluster: ["127.0.0.1"]}\n'
+        '  d: {kind: postgres, cluster: ["127.0.0.1:7001"]}\n'
+        "  e: {kind: redis, embedded: {cluster: {primaries: 3, replicas: 2}, replicas: 2, sentinels: 3}}\n"
     )
     with pytest.raises(ScenarioError) as refused:
         load_stack_file(file)
-    first, second, third = map(str, refused.value.problems)
+    first, second, third, fourth, *last = map(str, refused.value.problems)
     assert re.search(r"stack.yaml:3:\d+: .*expected sentinel only of a redis, found postgres", first)
     assert re.search(r'stack.yaml:4:\d+: .*expected host:port, found "x:y"', second)
-    assert re.search(r"stack.yaml:5:\d+: .*found a cluster; name a server that holds all keys", third)
+    assert re.search(
+        r'stack.yaml:5:\d+: .*expected host:port, found "127.0.0.1"; such as 127.0.0.1:7001', third
+    )
+    assert re.search(r"stack.yaml:6:\d+: .*expected cluster only of a redis, found postgres", fourth)
+    assert "expected either a cluster, or replicas and sentinels" in last[0]
+    assert "expected as many replicas of each primary, or none, found 2" in last[1]
 
 
 SCENARIO = """\

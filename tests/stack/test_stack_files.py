@@ -53,6 +53,7 @@ def test_the_shipped_files_are_right_and_are_no_scenarios() -> None:
         "embedded",
         "external",
         "postgres_standby",
+        "redis_cluster",
         "redis_sentinel",
         "small_disk",
         "tls",

@@ -152,6 +152,8 @@ def prepare(target: Target, workload: Workload, seed: int) -> None:
     """Write every key once, where the scenario says `preload: true`. What every connection begins with is
     tried out before.
     """
+    if target.nodes:
+        raise target.error("a Redis that is one server", "a cluster", "the load cannot follow its slots yet")
     perform(target, workload, steps_at("connect", workload.connect))
     keys = workload.keys
     if keys is None or not keys.preload:

@@ -2,10 +2,11 @@
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
-from bench.core.clock import monotonic_ns
+from bench.core.clock import NS_PER_S, monotonic_ns
+from bench.stack.cluster import SLOTS
 from bench.stack.probes.connection import (
     Connection,
     NoConnection,
@@ -16,7 +17,7 @@ from bench.stack.probes.connection import (
 )
 from bench.stack.probes.health import Facts
 from bench.stack.sentinel import NotLocated
-from bench.stack.target import State, Target
+from bench.stack.target import State, Target, address_of
 
 Reply = str | int | None
 Nested = Reply | list["Nested"]
@@ -162,17 +163,28 @@ class RedisFacts(Facts):
     """0 is no limit."""
     maxmemory_policy: str
     is_aof_on: bool | None
+    shape: str = ""
+    """Of a whole cluster: how many of its nodes are what."""
+    ill: str = ""
+    """Its nodes with which something is wrong."""
 
     def health(self) -> tuple[State, str]:
         """(state, detail)."""
+        if self.shape:
+            return (
+                ("degraded", f"{self.shape}; {self.ill}") if self.ill else ("up", f"cluster of {self.shape}")
+            )
         return "up", " ".join(filter(None, (self.mode, self.role))) or "it may not be asked for INFO"
 
 
 def probe_redis(target: Target, deadline_s: float = 5.0) -> RedisFacts:
     """Log in as the load will, and read INFO. Raises TargetError within `deadline_s`.
 
-    PING goes first, so a password is only ever sent to what answers as a Redis.
+    PING goes first, so a password is only ever sent to what answers as a Redis. A cluster is asked as a
+    whole.
     """
+    if target.nodes:
+        return _probe_cluster(target, deadline_s)
     try:
         with RespClient.of(target, deadline_s) as server:
             begin = monotonic_ns()
@@ -183,6 +195,42 @@ def probe_redis(target: Target, deadline_s: float = 5.0) -> RedisFacts:
             return _facts(_ask_info(server), answer_ns)
     except ProbeError as fact:
         raise probe_error(target, "a Redis server", with_guess(target, fact)) from None
+
+
+def _probe_cluster(target: Target, deadline_s: float) -> RedisFacts:
+    """Ask a node for all of them, and every primary whether it serves its slots. Raises TargetError."""
+    begin = monotonic_ns()
+    try:
+        view = target.cluster_view(deadline_s)
+    except NotLocated as error:
+        advice = "check the addresses of the nodes, and whether they are in cluster mode"
+        raise probe_error(target, "a node that knows the cluster", str(error), advice, "absent") from None
+    primaries = view.primaries
+    if view.uncovered:
+        advice = "see CLUSTER NODES: a primary has failed, or slots were never assigned"
+        raise probe_error(
+            target,
+            f"all {SLOTS} slots to be served",
+            f"{view.uncovered} that nobody serves",
+            advice,
+            "starting",
+        )
+    each_s = max(deadline_s - (monotonic_ns() - begin) / NS_PER_S, 0.01) / len(primaries)
+    facts = []
+    for node in primaries:
+        here = target.at(*node.endpoint)
+        facts.append(probe_redis(here, each_s))
+        with RespClient.logged_in(here, each_s) as server:
+            state = dict(line.split(":", 1) for line in str(server.ask("CLUSTER", "INFO")).splitlines())
+        if (said := state.get("cluster_state")) != "ok":
+            raise probe_error(here, "cluster_state:ok", f"cluster_state:{said}", "see its log", "starting")
+    ill = [node for node in view.nodes if not node.is_sound]
+    return replace(
+        facts[0],
+        answer_ns=monotonic_ns() - begin,
+        shape=f"{len(primaries)} primaries, {len(view.replicas)} replicas",
+        ill=", ".join(f"{address_of(*node.endpoint)} {','.join(sorted(node.flags))}" for node in ill),
+    )
 
 
 def _expect_redis(target: Target, server: RespClient) -> None:
