@@ -9,10 +9,10 @@ from bench.assess.evidence import EvidenceSet, command_for, gather
 from bench.assess.health import TargetHealth, from_runs, health_met, live
 from bench.assess.matrix import RequirementResult, Row, further_rows, met
 from bench.assess.recommendation import Reason, Recommendation, Score, recommend, score_of
-from bench.assess.requirements import Requirement, Requirements
+from bench.assess.requirements import Area, Requirement, Requirements
 from bench.assess.resilience import Alarms, Integrity, Resilience, alarms, integrity, resilience
 from bench.assess.sources import FoundRuns, ScenarioFiles, find_runs
-from bench.assess.status import listed
+from bench.assess.status import RequirementStatus, listed
 from bench.core.units import counted
 from bench.stack.probes.health import ServiceHealth
 
@@ -22,6 +22,7 @@ class Assessment:
     """Everything that a form shows."""
 
     results: Path
+    requirements: Requirements
     now_ns: int
     max_age_ns: int
     recommendation: Recommendation
@@ -42,12 +43,45 @@ class Assessment:
     to_run: tuple[str, ...]
     """Commands that would show what is not shown."""
 
-    def areas(self) -> dict[str, list[RequirementResult]]:
-        """The requirements by area, in their order."""
+    def areas(self) -> list["AreaResult"]:
+        """The areas with their requirements, the weightiest first, else in the order of the file."""
         found: dict[str, list[RequirementResult]] = {}
         for one in self.mets:
             found.setdefault(one.requirement.area, []).append(one)
-        return found
+        areas = [AreaResult(name, self.requirements.area(name), tuple(mets)) for name, mets in found.items()]
+        return sorted(areas, key=lambda one: -one.area.weight)
+
+    @property
+    def weighted(self) -> float | None:
+        """The share of requirements shown in each area, by the weights of the areas; None without weights.
+
+        It is shown beside the statuses and decides nothing.
+        """
+        if not self.requirements.areas:
+            return None
+        counted_in = [(one.area.weight, one.score) for one in self.areas() if one.score.total]
+        total = sum(weight for weight, _ in counted_in) or 1.0
+        return sum(weight * score.shown / score.total for weight, score in counted_in) / total
+
+
+@dataclass(frozen=True)
+class AreaResult:
+    """An area and how it stands: as its worst requirement, never as their mean."""
+
+    name: str
+    area: Area
+    mets: tuple[RequirementResult, ...]
+
+    @property
+    def score(self) -> Score:
+        """How many of its requirements stand how."""
+        return score_of(self.mets)
+
+    @property
+    def status(self) -> RequirementStatus:
+        """The worst that must hold; what only should hold makes it a warning at most."""
+        most = {"must": RequirementStatus.FAIL, "should": RequirementStatus.WARN}
+        return max(min(one.counts_as, most[one.requirement.level]) for one in self.mets)
 
 
 def assess(
@@ -63,16 +97,29 @@ def assess(
     Raises ResultError where there is no such folder.
     """
     found = find_runs(results)
-    wanted = dict.fromkeys(proof.scenario for one in requirements.requirements for proof in one.proofs or ())
+    wanted = _wanted(requirements, max_age_ns)
     body = gather(found, files, wanted, now_ns, max_age_ns)
     targets = (*live(health_rows), *from_runs(body))
-    fresh = [one for one in found.searches if now_ns - one.started_ns <= max_age_ns]
-    space = rooms(requirements.capacities, body, fresh)
-    mets = tuple(_met(one, body, files, targets, space) for one in requirements.requirements)
+
+    def space_within(oldest_ns: int) -> list[Headroom]:
+        fresh = [one for one in found.searches if now_ns - one.started_ns <= oldest_ns]
+        return rooms(requirements.capacities, body.within(oldest_ns), fresh)
+
+    def judged(one: Requirement) -> RequirementResult:
+        oldest_ns = requirements.max_age_of(one, max_age_ns)
+        if one.kind is not None:
+            return health_met(one, (*live(health_rows), *from_runs(body.within(oldest_ns))))
+        if one.capacity is not None:
+            return capacity_met(one, space_within(oldest_ns), body, files)
+        return met(one, body.within(oldest_ns), files)
+
+    space = space_within(max_age_ns)
+    mets = tuple(judged(one) for one in requirements.requirements)
     further = tuple(further_rows(body, files, [row for one in mets for row in one.rows]))
     recommendation, reasons = recommend(mets, further, body, targets, _extra(body, files, wanted))
     return Assessment(
         results,
+        requirements,
         now_ns,
         max_age_ns,
         recommendation,
@@ -93,18 +140,14 @@ def assess(
     )
 
 
-def _met(
-    requirement: Requirement,
-    body: EvidenceSet,
-    files: ScenarioFiles,
-    targets: Sequence[TargetHealth],
-    space: list[Headroom],
-) -> RequirementResult:
-    if requirement.kind is not None:
-        return health_met(requirement, targets)
-    if requirement.capacity is not None:
-        return capacity_met(requirement, space, body, files)
-    return met(requirement, body, files)
+def _wanted(requirements: Requirements, default_ns: int) -> dict[str, int]:
+    """The scenarios that proofs name, each with the age that the most patient of them allows."""
+    wanted: dict[str, int] = {}
+    for one in requirements.requirements:
+        oldest_ns = requirements.max_age_of(one, default_ns)
+        for proof in one.proofs or ():
+            wanted[proof.scenario] = max(oldest_ns, wanted.get(proof.scenario, 0))
+    return wanted
 
 
 def environments(body: EvidenceSet) -> dict[str, list[str]]:
@@ -123,7 +166,7 @@ def environments(body: EvidenceSet) -> dict[str, list[str]]:
     return found
 
 
-def _extra(body: EvidenceSet, files: ScenarioFiles, wanted: dict[str, None]) -> list[str]:
+def _extra(body: EvidenceSet, files: ScenarioFiles, wanted: dict[str, int]) -> list[str]:
     """What warns beside the evidence's own marks."""
     said = []
     kinds = environments(body)

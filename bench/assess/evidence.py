@@ -8,8 +8,8 @@ speaks for nothing.
 
 import os
 import shlex
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from bench.judge.verdict import Check, Status, Verdict
 from bench.results.reader import Run
 
 REPORT = "report.html"
+STALE = "stale"
 MISSHAPEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What judging a record raises whose parts are not what they should be."""
 
@@ -62,6 +63,13 @@ class Evidence:
             return "quick, changed by --set" if self.is_quick else "changed by --set"
         return "quick" if self.is_quick else "standard"
 
+    def within(self, max_age_ns: int) -> "Evidence":
+        """The same for what asks for a run of at most this age."""
+        others = tuple(mark for mark in self.marks if mark.word != STALE)
+        stale = _stale(self.age_ns, max_age_ns)
+        marks = (*others, stale) if stale else others
+        return replace(self, is_stale=stale is not None, marks=marks)
+
     @property
     def flaw(self) -> Check | None:
         """What keeps the run as a whole from being judged, INVALID first; None for a sound run."""
@@ -98,6 +106,11 @@ class EvidenceSet:
     """What was passed over, and why."""
     damaged: tuple[Damaged, ...]
 
+    def within(self, max_age_ns: int) -> "EvidenceSet":
+        """The same for what asks for runs of at most this age."""
+        aged = {name: one.within(max_age_ns) for name, one in self.by_scenario.items()}
+        return replace(self, by_scenario=aged)
+
     def silence_of(self, scenario: str) -> MissingEvidence:
         """Why there is nothing from a scenario that does not speak."""
         return self.silent.get(scenario) or MissingEvidence(
@@ -106,9 +119,12 @@ class EvidenceSet:
 
 
 def gather(
-    found: FoundRuns, files: ScenarioFiles, wanted: Iterable[str], now_ns: int, max_age_ns: int
+    found: FoundRuns, files: ScenarioFiles, wanted: Mapping[str, int], now_ns: int, default_max_age_ns: int
 ) -> EvidenceSet:
-    """Choose the evidence for every scenario that is wanted, has a file, or has a run."""
+    """Choose the evidence for every scenario that is wanted, has a file, or has a run.
+
+    `wanted`: how old a run of each scenario may be, in ns; of the others `default_max_age_ns`.
+    """
     names = dict.fromkeys([*wanted, *files.by_name, *(run.scenario for run in reversed(found.runs))])
     by_scenario: dict[str, Evidence] = {}
     silent: dict[str, MissingEvidence] = {}
@@ -116,6 +132,7 @@ def gather(
     damaged = list(found.damaged)
     for name in names:
         runs = [run for run in found.runs if run.scenario == name]
+        max_age_ns = wanted.get(name, default_max_age_ns)
         chosen = _chosen(runs, now_ns, max_age_ns, damaged)
         file = files.by_name.get(name)
         if chosen is None:
@@ -173,14 +190,21 @@ def _evidence(
 ) -> Evidence:
     began_ns = started_ns(run)
     age_ns = now_ns - began_ns
-    is_stale = age_ns > max_age_ns
-    marks = [*_form_marks(run), *_file_marks(run, file)]
-    if is_stale:
-        oldest = units.format_duration_ns(max_age_ns) if max_age_ns < units.NS["d"] * 2 else age(max_age_ns)
-        marks.append(Caveat("stale", f"{age(age_ns)} old, where at most {oldest} counts"))
+    stale = _stale(age_ns, max_age_ns)
+    marks = [*_form_marks(run), *_file_marks(run, file), *([stale] if stale else [])]
     if age_ns < 0:
         marks.append(Caveat("dated in the future", "its date lies in the future: compare the clocks"))
-    return Evidence(name, run, verdict, began_ns, age_ns, is_stale, tuple(marks))
+    return Evidence(name, run, verdict, began_ns, age_ns, stale is not None, tuple(marks))
+
+
+def _stale(age_ns: int, max_age_ns: int) -> Caveat | None:
+    return Caveat(STALE, too_old(age_ns, max_age_ns)) if age_ns > max_age_ns else None
+
+
+def too_old(age_ns: int, max_age_ns: int) -> str:
+    """Why something that old does not count."""
+    oldest = units.format_duration_ns(max_age_ns) if max_age_ns < units.NS["d"] * 2 else age(max_age_ns)
+    return f"{age(age_ns)} old, where at most {oldest} counts"
 
 
 def _form_marks(run: Run) -> list[Caveat]:

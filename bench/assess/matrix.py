@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bench.assess.evidence import Evidence, EvidenceSet, command_for
+from bench.assess.evidence import STALE, Evidence, EvidenceSet, command_for
 from bench.assess.requirements import Proof, Requirement
 from bench.assess.sources import ScenarioFiles
 from bench.assess.status import RequirementStatus, status_of, worst
@@ -47,6 +47,17 @@ class RequirementResult:
     because: str
     todo: str | None
     rows: tuple[Row, ...] = ()
+
+    @property
+    def counts_as(self) -> RequirementStatus:
+        """As it counts: what only should hold and is broken is a warning."""
+        is_must = self.requirement.level == "must"
+        return self.status if is_must or self.status < RequirementStatus.FAIL else RequirementStatus.WARN
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether it is not known, although it must be."""
+        return self.status.is_open and self.requirement.level == "must"
 
     @property
     def tightest(self) -> Row | None:
@@ -146,7 +157,7 @@ def _status(rule: Rule, cycles: int, check: Check, evidence: Evidence) -> tuple[
 
 def _no_proof(rule: Rule, cycles: int, evidence: Evidence) -> str | None:
     if evidence.is_stale:
-        return next(mark.text for mark in evidence.marks if mark.word == "stale")
+        return next(mark.text for mark in evidence.marks if mark.word == STALE)
     had = _cycles_of(evidence)
     if had < cycles:
         return f"the run had {had} cycles of load in its measured time, {cycles} are asked for"

@@ -2,7 +2,8 @@
 
 One broken rule of any run that speaks, or one target that is down, is NOT READY, whatever the score. A
 requirement that no run shows is CANNOT TELL, unless it is one of what a system need not have. Quick evidence
-counts, but gives READY WITH WARNINGS at most; so does whatever else must be said along with the evidence.
+counts, but gives READY WITH WARNINGS at most; so does whatever else must be said along with the evidence, and
+a requirement of level `should` that is broken or not shown.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Score:
-    """How many requirements stand how. No weights, no points: a share of requirements shown."""
+    """How many requirements stand how: a share of requirements shown, without weights or points."""
 
     counts: dict[RequirementStatus, int]
 
@@ -81,7 +82,7 @@ class Score:
 def score_of(mets: Sequence[RequirementResult]) -> Score:
     """The score of some requirements."""
     counted_in = [met for met in mets if not is_excused(met)]
-    return Score({one: sum(met.status is one for met in counted_in) for one in RequirementStatus})
+    return Score({one: sum(met.counts_as is one for met in counted_in) for one in RequirementStatus})
 
 
 def is_excused(met: RequirementResult) -> bool:
@@ -113,7 +114,9 @@ def _source(met: RequirementResult) -> Evidence | None:
 
 
 def _name(met: RequirementResult) -> str:
-    return f"{met.requirement.area}, {met.requirement.demand}"
+    return f"{met.requirement.area}, {met.requirement.demand}" + (
+        " (should)" if met.requirement.level == "should" else ""
+    )
 
 
 def _unknown(mets: Sequence[RequirementResult]) -> list[Reason]:
@@ -121,7 +124,7 @@ def _unknown(mets: Sequence[RequirementResult]) -> list[Reason]:
     asked: dict[tuple[str, str], list[str]] = {}
     rows: dict[tuple[str, str], Row] = {}
     for met in mets:
-        for row in met.rows:
+        for row in met.rows if met.requirement.level == "must" else ():
             if row.status.is_open:
                 rows.setdefault((row.scenario, row.because), row)
                 names = asked.setdefault((row.scenario, row.because), [])
@@ -143,7 +146,7 @@ def _unknown(mets: Sequence[RequirementResult]) -> list[Reason]:
     found += [
         Reason(met.status, f"{_name(met)}: {met.because}", met.todo)
         for met in mets
-        if met.status.is_open and not met.rows and not is_excused(met)
+        if met.is_gap and not met.rows and not is_excused(met)
     ]
     return sorted(found, key=lambda reason: -reason.status)
 
@@ -153,7 +156,7 @@ def _broken(mets: Sequence[RequirementResult], body: EvidenceSet) -> list[Reason
     found = [
         Reason(met.status, f"{_name(met)}: {met.because}", met.todo, _source(met))
         for met in mets
-        if met.status is RequirementStatus.FAIL
+        if met.counts_as is RequirementStatus.FAIL
     ]
     reported = {
         row.check.because
@@ -182,11 +185,16 @@ def _down(mets: Sequence[RequirementResult], targets: Sequence[TargetHealth]) ->
     ]
 
 
+def _is_lesser_gap(met: RequirementResult) -> bool:
+    """Whether it is not known and only should hold."""
+    return met.status.is_open and not met.is_gap and not is_excused(met)
+
+
 def _warnings(mets: Sequence[RequirementResult], further: Sequence[Row], body: EvidenceSet) -> list[Reason]:
     found = [
-        Reason(met.status, f"{_name(met)}: {met.because}", None, _source(met))
+        Reason(min(met.status, met.counts_as), f"{_name(met)}: {met.because}", None, _source(met))
         for met in mets
-        if met.status is RequirementStatus.WARN
+        if met.counts_as is RequirementStatus.WARN or _is_lesser_gap(met)
     ]
     excused = [met for met in mets if is_excused(met)]
     if excused:

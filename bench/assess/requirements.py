@@ -1,24 +1,18 @@
-"""What must be shown before production: the requirements of a file, each with what shows it.
+"""What must be shown before production: the records of a file of requirements.
 
 All proofs of a requirement must hold. A proof is judged by the rule that stands here, on the run of
 the scenario named, whatever the scenario's own file asks: a softened scenario file shows nothing.
+`bench.assess.requirements_file` reads and checks such a file.
 """
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
-from bench.core.errors import ScenarioError
-from bench.core.units import Mismatch, quoted
+from bench.core.units import Mismatch, duration_ns, quoted
 from bench.registry import DRIVERS, KINDS
-from bench.scenario.decode import placed, validated
-from bench.scenario.fields import Rate, StrictModel, Text, Whole
-from bench.scenario.load import FOLDER, REQUIREMENTS
-from bench.scenario.problems import Violation
+from bench.scenario.fields import DURATION, Number, Rate, StrictModel, Text, Whole, quantity
 from bench.scenario.rules.grammar import Rule, parse_rule
-from bench.scenario.source import Place, compose, file_name, read_text
 
 MOST = 1000
 NO_LIMIT = "1h"
@@ -70,12 +64,42 @@ class Proof(StrictModel):
         return _parsed(self.rule)
 
 
+OLDEST_NS = 3660 * 86_400 * 10**9
+
+
+def _within_age(ns: float) -> str:
+    return "" if 0 < ns <= OLDEST_NS else "an age above 0s and at most 3660d"
+
+
+Age = Annotated[
+    int,
+    quantity(duration_ns, DURATION, "d", _within_age),
+    WithJsonSchema({"type": "string", "examples": ["7d"]}),
+]
+Level = Literal["must", "should"]
+
+
+class Area(StrictModel):
+    """A group of requirements. It stands as its worst requirement does, whatever its weight."""
+
+    weight: Annotated[float, Number(0, 1000, above_low=True)] = 1.0
+    """Its share of the score that is shown beside the status, and its place in the scorecard."""
+    max_age_ns: Age | None = Field(None, alias="max_age")
+    owner: Text | None = None
+
+
 class Requirement(StrictModel):
     """One line of the acceptance criteria."""
 
     key: Text
     area: Text
     demand: Text
+    level: Level = "must"
+    """A `should` that is broken or not shown is a warning."""
+    owner: Text | None = None
+    """Who answers for it; else the owner of its area."""
+    max_age_ns: Age | None = Field(None, alias="max_age")
+    """How old what shows it may be; else as its area or the file has it, or --max-age."""
     proofs: Annotated[tuple[Proof, ...], Field(min_length=1, max_length=MOST)] | None = None
     kind: Annotated[Text, AfterValidator(_checked_kind)] | None = None
     """Of a health requirement: the kind of target that must be up."""
@@ -107,51 +131,28 @@ class Capacity(StrictModel):
 class Requirements(StrictModel):
     """All that a system must show."""
 
+    max_age_ns: Age | None = Field(None, alias="max_age")
+    areas: dict[Text, Area] = Field(default={}, max_length=MOST)
+    """By name. Where any is listed, all that requirements name are."""
     capacities: Annotated[tuple[Capacity, ...], Field(max_length=MOST)] = ()
     requirements: Annotated[tuple[Requirement, ...], Field(min_length=1, max_length=MOST)]
 
+    def area(self, name: str) -> Area:
+        """An area; one that is not listed has the weight 1."""
+        return self.areas.get(name, Area.model_validate({}))
 
-def default_file() -> Path:
-    """`scenarios/requirements.yaml` where there is one, else the one that Holdfast ships."""
-    own, installed = Path(FOLDER, REQUIREMENTS), Path(__file__).with_name(REQUIREMENTS)
-    shipped = installed if installed.exists() else Path(__file__).parents[2] / FOLDER / REQUIREMENTS
-    return own if own.exists() else shipped
+    def owner_of(self, requirement: Requirement) -> str | None:
+        """Who answers for a requirement."""
+        return requirement.owner or self.area(requirement.area).owner
 
-
-def load_requirements(path: Path) -> Requirements:
-    """Read and check a file of requirements. Raises ScenarioError with every problem."""
-    root, problems = compose(read_text(path), file_name(path))
-    if root is None:
-        place, advice = Place(file_name(path), 1, 1), f"start from {FOLDER}/{REQUIREMENTS}"
-        raise ScenarioError([*problems, place.problem("file", "requirements", "an empty file", advice)])
-    contents = validated(Requirements, root, problems)
-    found = [placed(violation, root) for violation in _violations(contents)]
-    problems += [problem for problem in found if problem is not None]
-    if problems:
-        raise ScenarioError(sorted(set(problems)))
-    return contents
+    def max_age_of(self, requirement: Requirement, default_ns: int) -> int:
+        """How old what shows a requirement may be: the nearest that is written counts."""
+        written = (requirement.max_age_ns, self.area(requirement.area).max_age_ns, self.max_age_ns)
+        return next((age_ns for age_ns in written if age_ns is not None), default_ns)
 
 
-def _violations(contents: Requirements) -> Iterator[Violation]:
-    """What does not fit together."""
-    known = {driver.capacity for driver in DRIVERS.values() if driver.capacity}
-    for index, capacity in enumerate(contents.capacities):
-        if capacity.key not in known:
-            expected = f"a capacity that drivers show: {', '.join(sorted(known))}"
-            where = ("capacities", index, "key")
-            yield Violation(where, expected, quoted(capacity.key), "name one of those")
-    required = {one.key for one in contents.capacities if one.required_per_s is not None}
-    seen: set[str] = set()
-    for index, requirement in enumerate(contents.requirements):
-        path = ("requirements", index)
-        if requirement.key in seen:
-            yield Violation((*path, "key"), "every key once", quoted(requirement.key), "rename one of them")
-        seen.add(requirement.key)
-        given = [name for name in SHOWN_BY if getattr(requirement, name) is not None]
-        if len(given) != 1:
-            expected, found = f"exactly one of {', '.join(SHOWN_BY)}", " and ".join(given) or "none"
-            yield Violation(path, expected, found, "say what shows it")
-        if requirement.capacity is not None and requirement.capacity not in required:
-            expected = f"a capacity with a required rate: {', '.join(sorted(required)) or 'there is none'}"
-            found, advice = quoted(requirement.capacity), "name one of those, or add it to the capacities"
-            yield Violation((*path, "capacity"), expected, found, advice)
+def requirements_schema() -> dict[str, object]:
+    """The JSON Schema of files of requirements."""
+    schema: dict[str, object] = Requirements.model_json_schema(by_alias=True, mode="validation")
+    draft = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return draft | schema | {"title": "Holdfast requirements", "patternProperties": {"^x-": True}}

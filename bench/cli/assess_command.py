@@ -82,7 +82,7 @@ def command(
     """
     from bench.assess.assessment import assess
     from bench.assess.recommendation import EXIT_CODES
-    from bench.assess.requirements import default_file, load_requirements
+    from bench.assess.requirements_file import default_file, load_requirements
     from bench.cli.output import say
     from bench.core.clock import WallLabel
     from bench.report.render.text import is_colourful

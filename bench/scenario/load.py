@@ -158,6 +158,8 @@ STACKS = "stacks"
 """A folder of stack files among them."""
 REQUIREMENTS = "requirements.yaml"
 """The file among them that says what must be shown before production; no scenario."""
+READINESS = "readiness"
+"""A folder of such files among them, and of evidence that they name."""
 _STACK_LINE = re.compile(r"^stack:\s*[\"']?([^\s\"'#]+)", re.MULTILINE)
 _NAME_LINE = re.compile(r"^scenario:\s*([A-Za-z0-9_.-]+)\s*$", re.MULTILINE)
 
@@ -256,7 +258,7 @@ def discover(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
             # A file that is missing or unreadable is reported by load_scenario, with all else.
             files[path] = None
             continue
-        inside = sorted(file for file in path.rglob("*") if _is_scenario_file(file, path))
+        inside = scenario_files_in(path)
         if not inside:
             expected = "a directory with scenario files (*.yaml)"
             advice = "name another directory or a file; bench schema prints what a scenario may hold"
@@ -300,10 +302,17 @@ def _readable(problems: list[Problem]) -> list[Problem]:
     return [more, *reported[:MAX_REPORTED]]
 
 
+def scenario_files_in(folder: Path) -> list[Path]:
+    """The scenario files in a folder and below it; none where there is no such folder."""
+    return sorted(file for file in folder.rglob("*") if _is_scenario_file(file, folder))
+
+
 def _is_scenario_file(file: Path, above: Path) -> bool:
     parts = file.relative_to(above).parts
     is_other = (
-        any(part.startswith(".") for part in parts) or STACKS in parts[:-1] or file.name == REQUIREMENTS
+        any(part.startswith(".") for part in parts)
+        or not {STACKS, READINESS}.isdisjoint(parts[:-1])
+        or file.name == REQUIREMENTS
     )
     return file.suffix in SUFFIXES and not is_other and file.is_file()
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.assess.assessment import Assessment, assess
-from bench.assess.requirements import Proof, Requirement, Requirements, load_requirements
+from bench.assess.requirements import Proof, Requirement, Requirements
+from bench.assess.requirements_file import load_requirements
 from bench.assess.sources import ScenarioFiles, read_scenarios
 from bench.core.clock import NS_PER_S
 from tests.helpers.synthetic_run import MS, SyntheticRun

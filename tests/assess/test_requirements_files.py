@@ -1,14 +1,16 @@
 """Files of requirements: the shipped one, your own, and every problem with its place."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from bench.assess.requirements import default_file, load_requirements
+from bench.assess.requirements import requirements_schema
+from bench.assess.requirements_file import default_file, load_requirements
 from bench.cli.main import run as bench
 from bench.core.errors import ScenarioError
 from bench.scenario.load import discover
-from tests.assess.assess_runs import SHIPPED, write_run
+from tests.assess.assess_runs import SHIPPED, write_run, write_scenario
 
 SHIPPED_FILE = Path(__file__).parents[2] / "scenarios" / "requirements.yaml"
 OWN = """\
@@ -107,4 +109,62 @@ def test_what_does_not_fit_together_is_reported_with_its_place(tmp_path: Path) -
         'requirements.yaml:6:11: requirements[1].key: expected every key once, found "a"; rename one of them',
         "requirements.yaml:6:57: requirements[1].capacity: expected a capacity with a required rate: "
         'there is none, found "redis"; name one of those, or add it to the capacities',
+    ]
+
+
+def test_the_shipped_file_names_the_schema_that_the_models_give() -> None:
+    """Written by `bench schema --requirements > scenarios/requirements.schema.json`."""
+    schema = json.loads((SHIPPED_FILE.parent / "requirements.schema.json").read_text())
+    assert schema == requirements_schema()
+    for file in (SHIPPED_FILE, *(SHIPPED_FILE.parent / "readiness").glob("*.yaml")):
+        folder = "" if file == SHIPPED_FILE else "../"
+        line = f"# yaml-language-server: $schema={folder}requirements.schema.json\n"
+        assert file.read_text().startswith(line)
+
+
+def test_the_requirements_of_a_folder_are_validated_with_its_scenarios(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_scenario(tmp_path)
+    (tmp_path / "readiness").mkdir()
+    (tmp_path / "requirements.yaml").write_text(OWN)
+    (tmp_path / "readiness" / "later.yaml").write_text(OWN)
+    assert bench(["validate", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("ok (1 requirement, 1 area)") == 2
+    assert "redis_latency.yaml: ok (1 workload" in said
+
+
+def test_what_no_scenario_can_show_is_reported_with_what_there_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_scenario(tmp_path)
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "capacities:\n  - {key: redis, subject: Redis, unit: operations, scenario: throughput}\n"
+        f"{OWN}"
+        "      - {scenario: redis_latncy, rule: errors < 1%}\n"
+        "      - {scenario: redis_latency, rule: cahe.errors < 1%}\n"
+        "      - {scenario: redis_latency, rule: recovery.stable < 1s}\n"
+    )
+    assert bench(["validate", str(own)]) == 3
+    said = capsys.readouterr().err
+    assert "own.yaml:2:62: capacities[0].scenario: expected a scenario that there is: redis_latency" in said
+    assert "own.yaml:9:20: requirements[0].proofs[1].scenario" in said
+    assert 'write "redis_latency" if that was meant' in said
+    assert "own.yaml:10:41: requirements[0].proofs[2].rule" in said
+    assert "own.yaml:11:41: requirements[0].proofs[3].rule" in said
+
+
+def test_areas_that_are_listed_are_those_that_are_used(tmp_path: Path) -> None:
+    assert problems_of(tmp_path, "areas:\n  Cash: {weight: 2}\n  Web: {weight: 0}\n" + OWN) == [
+        "requirements.yaml:3:17: areas.Web.weight: expected a number above 0 and at most 1000, "
+        "found the number 0; write a number above 0 and at most 1000"
+    ]
+    found = problems_of(tmp_path, "areas:\n  Cash: {weight: 2}\n" + OWN)
+    assert found == [
+        'requirements.yaml:2:9: areas.Cash: expected an area with a requirement, found "Cash" without any; '
+        "add what it must show, or remove it: an empty area hides a gap",
+        'requirements.yaml:5:11: requirements[0].area: expected an area that is listed: Cash, found "Cache"; '
+        'write "Cash" if that was meant',
     ]

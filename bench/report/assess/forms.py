@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from bench.assess.assessment import Assessment
+from bench.assess.assessment import AreaResult, Assessment
 from bench.assess.evidence import Evidence
 from bench.assess.matrix import RequirementResult, Row
 from bench.assess.recommendation import SAID, Reason, Recommendation
 from bench.assess.status import RequirementStatus, age, date, figure, old, share
 from bench.core.units import counted
 from bench.judge.verdict import Status
-from bench.report.assess.sections import badge_of
+from bench.report.assess.sections import badge_of, named
 from bench.report.assess.summary import COMMAND, folded_command, sections
 from bench.report.document import (
     Badge,
@@ -40,7 +40,7 @@ def sections_for_a_terminal(assessment: Assessment, headline: Headline) -> list[
         _head(assessment, headline),
         *_reasons(assessment),
         _scorecard(assessment),
-        *(_area(area, results) for area, results in assessment.areas().items()),
+        *(_area(assessment, area) for area in assessment.areas()),
         _further_rules(assessment),
         _targets(assessment),
         _notes(assessment),
@@ -71,8 +71,8 @@ def _reasons(assessment: Assessment) -> list[Section]:
 
 def _scorecard(assessment: Assessment) -> Section:
     rows: list[tuple[Cell, ...]] = []
-    for area, results in assessment.areas().items():
-        statuses = [result.status for result in results]
+    for area in assessment.areas():
+        statuses = [result.counts_as for result in area.mets]
         unclear = statuses.count(RequirementStatus.INCONCLUSIVE) + statuses.count(RequirementStatus.INVALID)
         counts = (
             *map(
@@ -81,20 +81,22 @@ def _scorecard(assessment: Assessment) -> Section:
             unclear,
         )
         shown = sum(status.is_shown for status in statuses)
-        rows.append((area, f"{shown} of {len(results)}", *(str(count or "-") for count in counts)))
+        rows.append((area.name, f"{shown} of {len(statuses)}", *(str(count or "-") for count in counts)))
     return Section("", (Table("", SCORECARD, tuple(rows)),))
 
 
-def _area(area: str, results: list[RequirementResult]) -> Section:
-    return Section(area, (Findings(tuple(map(_requirement, results))),))
+def _area(found: Assessment, area: AreaResult) -> Section:
+    findings = tuple(_requirement(result, named(found, result)) for result in area.mets)
+    return Section(area.name, (Findings(findings),))
 
 
-def _requirement(result: RequirementResult) -> Finding:
+def _requirement(result: RequirementResult, name: str) -> Finding:
     below: list[str | Finding] = [] if result.rows else [result.because]
     below += [_proof(row) for row in result.rows if row.evidence is not None]
     if silent := dict.fromkeys(row.scenario for row in result.rows if row.evidence is None):
         below.append(Finding(f"no run: {', '.join(silent)}"))
-    return Finding(result.requirement.demand, badge_of(result.status), tuple(below))
+    text = name.removeprefix(f"{result.requirement.area}: ")
+    return Finding(text, badge_of(result.counts_as), tuple(below))
 
 
 def _proof(row: Row) -> Finding:
@@ -309,7 +311,19 @@ def render_json(found: Assessment) -> str:
                 "shown": found.score.shown,
                 "total": found.score.total,
                 **{status.name.lower(): count for status, count in found.score.counts.items()},
+                "weighted": found.weighted,
             },
+            "areas": [
+                {
+                    "area": one.name,
+                    "standing": one.status.name,
+                    "shown": one.score.shown,
+                    "total": one.score.total,
+                    "weight": one.area.weight,
+                    "owner": one.area.owner,
+                }
+                for one in found.areas()
+            ],
             "reasons": [
                 {"standing": one.status.name, "text": one.text, "todo": one.todo} for one in found.reasons
             ],
@@ -318,7 +332,10 @@ def render_json(found: Assessment) -> str:
                     "key": result.requirement.key,
                     "area": result.requirement.area,
                     "demand": result.requirement.demand,
-                    "standing": result.status.name,
+                    "level": result.requirement.level,
+                    "owner": found.requirements.owner_of(result.requirement),
+                    "max_age_ns": found.requirements.max_age_of(result.requirement, found.max_age_ns),
+                    "standing": result.counts_as.name,
                     "because": result.because,
                     "todo": result.todo,
                     "proofs": [_row(row) for row in result.rows],

@@ -46,7 +46,7 @@ def compliance(found: Assessment) -> Section:
         (
             "Of each requirement the proof that leaves the least headroom: the share of the limit that is "
             "left. Requirements are judged by these limits, whatever the scenario files ask today.",
-            *table("Acceptance requirements", REQUIREMENT, [_met(met) for met in found.mets]),
+            *table("Acceptance requirements", REQUIREMENT, [_met(found, met) for met in found.mets]),
             *table("Every proof of the requirements", PROOF, proofs),
             *_further(found),
             *((Folded("How the uncertainty is shown", (Bullets(legend),)),) if legend else ()),
@@ -71,15 +71,24 @@ def _each_once(found: Assessment) -> list[Row]:
     return list(rows.values())
 
 
-def _met(met: RequirementResult) -> tuple[Cell, ...]:
-    name, row = f"{met.requirement.area}: {met.requirement.demand}", met.tightest
+def named(found: Assessment, met: RequirementResult) -> str:
+    """A requirement with what must be known of it: "API: answers in time (should; owner platform)"."""
+    owner = found.requirements.owner_of(met.requirement)
+    notes: list[str] = [met.requirement.level] if met.requirement.level != "must" else []
+    notes += [f"owner {owner}"] if owner else []
+    said = f" ({'; '.join(notes)})" if notes else ""
+    return f"{met.requirement.area}: {met.requirement.demand}{said}"
+
+
+def _met(found: Assessment, met: RequirementResult) -> tuple[Cell, ...]:
+    name, row = named(found, met), met.tightest
     if row is None:
-        return (name, badge_of(met.status), "-", "-", "-", "-", met.because)
+        return (name, badge_of(met.counts_as), "-", "-", "-", "-", met.because)
     shown = sum(one.status.is_shown for one in met.rows)
     achieved = figure(row.check.observed, row.check.unit) if row.check else "-"
     cell = evidence_cell(row.evidence) if row.evidence else met.because
     proofs = f"{shown} of {len(met.rows)}"
-    return (name, badge_of(met.status), achieved, _limit(row), share(row.headroom), proofs, cell)
+    return (name, badge_of(met.counts_as), achieved, _limit(row), share(row.headroom), proofs, cell)
 
 
 def _proof(row: Row) -> tuple[Cell, ...]:

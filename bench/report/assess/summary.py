@@ -5,11 +5,11 @@ evidence.
 from bench.assess.assessment import Assessment, environments
 from bench.assess.evidence import REPORT
 from bench.assess.health import TargetHealth
-from bench.assess.status import RequirementStatus, age, date, listed, status_of
+from bench.assess.status import age, date, listed, share, status_of
 from bench.core import units
 from bench.core.units import counted
 from bench.judge.verdict import Status
-from bench.report.assess.sections import badge_of, capacity, compliance, resilience_section, thresholds
+from bench.report.assess.sections import badge_of, capacity, compliance, named, resilience_section, thresholds
 from bench.report.document import Block, Bullets, Cell, Folded, Link, Preformatted, Section, table
 
 COMMAND = "bench run "
@@ -39,15 +39,22 @@ def sections(found: Assessment) -> list[Section]:
 
 def scorecard(found: Assessment) -> Section:
     """How the requirements of each area stand."""
+    listed_areas = found.requirements.areas
     rows: list[tuple[Cell, ...]] = []
-    for area, mets in found.areas().items():
-        statuses = [one.status for one in mets]
-        worst = max((one for one in statuses), default=RequirementStatus.NOT_SHOWN)
-        shown = sum(one.is_shown for one in statuses)
-        counts = [f"{statuses.count(one)} {one.words}" for one in sorted(set(statuses), reverse=True)]
-        rows.append((area, badge_of(worst), f"{shown} of {len(mets)}", ", ".join(counts)))
-    columns = "Area | Worst | #Shown | Requirements"
-    return Section("Scorecard", (SCORE_RULE, *table("Requirements by area", columns, rows)))
+    for one in found.areas():
+        statuses = [met.counts_as for met in one.mets]
+        shown = sum(status.is_shown for status in statuses)
+        counts = [f"{statuses.count(each)} {each.words}" for each in sorted(set(statuses), reverse=True)]
+        number = f"{shown} of {len(statuses)}"
+        row: tuple[Cell, ...] = (one.name, badge_of(one.status), number, ", ".join(counts))
+        rows.append((*row, f"{one.area.weight:g}", one.area.owner or "-") if listed_areas else row)
+    columns = "Area | Worst | #Shown | Requirements" + (" | #Weight | Owner" if listed_areas else "")
+    weighted = (
+        ()
+        if found.weighted is None
+        else (f"By the weights of the areas {share(found.weighted)} is shown; that decides nothing either.",)
+    )
+    return Section("Scorecard", (SCORE_RULE, *table("Requirements by area", columns, rows), *weighted))
 
 
 def health(found: Assessment) -> Section:
@@ -76,7 +83,7 @@ def health(found: Assessment) -> Section:
     )
     looked = [one for one in found.mets if one.requirement.kind is not None]
     needs: list[tuple[Cell, ...]] = [
-        (one.requirement.demand, badge_of(one.status), one.because, one.todo or "") for one in looked
+        (one.requirement.demand, badge_of(one.counts_as), one.because, one.todo or "") for one in looked
     ]
     return Section(
         "Infrastructure health and uptime",
@@ -102,7 +109,7 @@ def missing(found: Assessment) -> Section:
     rows: list[tuple[Cell, ...]] = [
         (
             badge_of(one.status),
-            f"{one.requirement.area}: {one.requirement.demand}",
+            named(found, one),
             one.because,
             one.todo or "",
         )
