@@ -18,7 +18,7 @@ from bench.core.units import BYTES, NS, PER_S
 from bench.registry import DRIVERS
 from bench.scenario.fault_kinds import FAULT_KINDS, HOOKS, FaultFacts
 from bench.scenario.rules import grammar
-from bench.scenario.rules.metric_facts import STATS
+from bench.scenario.rules.metric_facts import STATS, SUSTAINED
 from bench.scenario.rules.metrics import MetricSpec, Outline, metrics_of_outlines
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ def rules() -> list[Block]:
         " ".join(written[-1].split()),
         "For example `cache.response.p95 < 10ms warn 8ms`. A quantity carries its unit:",
         Entries(("quantity", "units"), tuple((name, code(table)) for name, table in units)),
+        "With `for`, such as `errors < 5% warn 3% for 10s`, a rule is sustained: 10 s in a row, of which "
+        "each window breaks the limit, break it. It may be about " + code(SUSTAINED) + ".",
         "A size with `/s`, `/min` or `/h` is a growth, `%` a share, a number without a unit a count.",
     ]
 

@@ -272,6 +272,7 @@ def _ruled(run: Run, workload: str) -> Limit | None:
         except RuleError:
             continue  # of another version
         is_of_tail = rule.metric.name in ("response", "response_ok") and rule.op in ("<", "<=")
+        is_of_tail = is_of_tail and rule.sustained_ns is None  # its limit is one of a stretch
         if is_of_tail and rule.metric.percent is not None and rule.metric.workload in (None, workload):
             found.append(rule)
     if not found:

@@ -124,6 +124,9 @@ NEVER_ADVICE = {
 }
 
 
+SUSTAINED_ADVICE = "raise the rate, or ask for a longer time after for: so many must be planned in it"
+
+
 def never_happened(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:  # noqa: ARG001 - the signature of every doubt
     """FAIL when what the rule waits for never came, whatever the statistic: with the time waited."""
     never = [repeat for repeat in seen.repeats or () if repeat.kind == NEVER]
@@ -169,7 +172,7 @@ def too_few_samples(run: Run, rule: Rule, seen: Observation, status: Status) -> 
     return Doubt(
         Status.INCONCLUSIVE,
         f"needed {spaced(needed)} samples to judge {_stat(rule)}, had {spaced(seen.samples)}",
-        _longer(run, seen.samples, needed),
+        SUSTAINED_ADVICE if rule.sustained_ns is not None else _longer(run, seen.samples, needed),
     )
 
 

@@ -11,6 +11,7 @@ from bench.judge.machine_guards import MACHINE_DOUBTS, PROXY_DOUBTS, machine_exc
 from bench.judge.measures import observe
 from bench.judge.observation import Observation, Unmeasurable, tally_of
 from bench.judge.shown import not_shown, shown
+from bench.judge.sustained import observe_sustained
 from bench.judge.uncertainty import interval_of
 from bench.judge.verdict import Check, Status, Verdict, compared
 from bench.results.reader import Run
@@ -134,7 +135,9 @@ def _check(run: Run, asked: Rule | str) -> Check:
     except ValueError as error:
         return _unreadable(str(asked), str(error))
     try:
-        check = _judged(run, rule, observe(run, rule.metric))
+        is_sustained = rule.sustained_ns is not None
+        seen = observe_sustained(run, rule) if is_sustained else observe(run, rule.metric)
+        check = _judged(run, rule, seen)
         interval, method = interval_of(run, rule, check)
         return check.model_copy(update={"interval": interval, "method": method})
     except Unmeasurable as found:
@@ -167,7 +170,7 @@ def _judged(run: Run, rule: Rule, seen: Observation) -> Check:
 def _of(rule: Rule, seen: Observation | None, status: Status, because: str, advice: str | None) -> Check:
     return Check(
         rule=rule.text,
-        metric=str(rule.metric),
+        metric=rule.subject,
         observed=_whole(seen.value) if seen and seen.samples and not seen.never else None,
         unit=rule.unit,
         limit=_whole(rule.limit),

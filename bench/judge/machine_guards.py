@@ -179,6 +179,7 @@ def others_at_work(run: Run, rule: Rule, seen: Observation, status: Status) -> D
     if not could_hold(run, rule, seen, waited_share(found)):
         return None
     of = "the half second before" if seen.at_ns is not None else "the measured time"
+    of = "that time" if seen.span is not None else of
     return Doubt(Status.INVALID, f"{found.sentence(of)}: what broke this rule may be their doing", ADVICE)
 
 
@@ -186,6 +187,8 @@ def _spans_in_question(run: Run, seen: Observation) -> Sequence[tuple[int, int]]
     """Where to look for what others did; none: in all of the measured time."""
     if seen.never:
         return _since_it_left(run)
+    if seen.span is not None:
+        return [seen.span]
     return () if seen.at_ns is None else [(max(seen.at_ns - BEFORE_A_MOMENT_NS, 0), seen.at_ns + 1)]
 
 

@@ -179,6 +179,8 @@ class Observation:
     """The value without the generator's own lateness; None where that is not recorded."""
     at_ns: int | None = None
     """When it was reached, of a value that one moment decides."""
+    span: tuple[int, int] | None = None
+    """Begin and end of the stretch of a sustained rule, in ns from run zero: value and samples are its."""
     lane_time: LaneTime | None = None
     """Of a closed loop: the same by the time of its lanes."""
     tally: Tally | None = None

@@ -64,6 +64,8 @@ class Shown:
 
 def shown(run: Run, rule: Rule, seen: Observation) -> Shown | None:
     """What the run shows; None for a value that is known and not estimated. Raises ResultError."""
+    if rule.sustained_ns is not None:
+        return None  # what was kept for so long was there
     name, stat = rule.metric.name, rule.metric.stat
     if name in LATENCIES and stat != "max" and rule.op in BELOW and run.measured_spans:
         return _mean(run, rule, seen) if stat == "mean" else _percentile(run, rule, seen)

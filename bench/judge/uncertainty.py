@@ -86,7 +86,8 @@ METHODS = {
     "be worse than the worst of them (95 %).",
     "ten slices": "CPU: the least and the greatest of ten slices of the measured time.",
     "extremes": "Memory growth: from the lowest and highest samples of the first and the last tenth.",
-    "counted": "Counts, maxima, a single fault, the worst window of an availability: every case was looked "
+    "counted": "Counts, maxima, a single fault, the worst window of an availability, the worst stretch of a "
+    "sustained rule: every case was looked "
     "at, so for this run the number is exact.",
     "bootstrap": "Slopes: 98 % bounds by a moving-block bootstrap (the judge's own).",
 }
@@ -147,6 +148,8 @@ def interval_of(run: Run, rule: Rule, check: Check) -> tuple[tuple[float, float]
     """
     if check.observed is None:
         return None, None
+    if rule.sustained_ns is not None:
+        return (check.observed, check.observed), "counted"
     found = uncertainty(run, rule, check)
     if found.low is not None and found.high is not None:
         return (found.low, found.high), found.method

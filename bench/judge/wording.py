@@ -71,15 +71,15 @@ def because(rule: Rule, seen: Observation, status: Status) -> str:
     """One sentence that names the value, the limit and the samples."""
     value = units.format_quantity(seen.value, seen.unit)
     compared = f"is {value}, {_side(rule, seen, status)} {rule.written.limit}"
+    if rule.sustained_ns is not None:
+        return f"{_named(rule)} {compared}, kept for {rule.written.sustained}: {seen.basis}"
     if seen.counts is not None:
-        stat = rule.metric.stat or "p95"
-        name = stat.upper() if rule.metric.percent is not None else stat
-        sentence = f"{name} of {spaced(seen.samples)} samples {compared}"
+        sentence = f"{_named(rule)} of {spaced(seen.samples)} samples {compared}"
         over = exceeding(seen.counts, rule.limit)
         if status is Status.FAIL and over:
             sentence += f"; {spaced(over)} ({units.format_ratio(over / seen.samples)}) took longer"
         return sentence
-    name = NAMES.get(rule.metric.name) or _spoken(rule.metric.name)
+    name = _named(rule)
     if seen.tally is not None:
         done = f"{spaced(seen.tally.ok)} of {spaced(seen.tally.planned)} arrivals OK"
         lost = f", {seen.tally.lost}" if seen.tally.lost else ""
@@ -87,6 +87,13 @@ def because(rule: Rule, seen: Observation, status: Status) -> str:
     if seen.basis is not None:
         return f"{name} {compared}: {seen.basis}"
     return f"{name} {compared}, in {spaced(seen.samples)} arrivals"
+
+
+def _named(rule: Rule) -> str:
+    if rule.metric.name in LATENCIES:
+        stat = rule.metric.stat or "p95"
+        return stat.upper() if rule.metric.percent is not None else stat
+    return NAMES.get(rule.metric.name) or _spoken(rule.metric.name)
 
 
 def _spoken(metric: str) -> str:

@@ -82,7 +82,7 @@ def _judgement(verdict: Verdict) -> tuple[Block, ...]:
 def _rule(check: Check) -> tuple[Cell, ...]:
     """What was observed of a rule, its limit, what is left of it, and why."""
     rule = RuleText.of(check.rule)
-    limit = f"{rule.op} {rule.limit}".strip()
+    limit = rule.bound
     if rule.warn:
         limit += f" (warn {rule.warn})"
     why = f"{check.because} → {check.advice}" if check.advice else check.because

@@ -135,7 +135,7 @@ def _rules(verdict: Verdict) -> Table:
     for check in verdict.checks:
         if check.is_rule:
             rule = RuleText.of(check.rule)
-            limit, left = f"{rule.op} {rule.limit}", headroom_text(check, rule.op)
+            limit, left = rule.bound, headroom_text(check, rule.op)
             rows.append((rule.metric, observed_text(check), limit, left, Badge.of(check.status)))
     return Table("", RULES, tuple(rows))
 

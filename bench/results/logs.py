@@ -292,6 +292,14 @@ class WindowSamples:
         known = {tag: wanted(tag) for tag in set(self.tags)}
         return np.array([known[tag] for tag in self.tags], dtype=np.bool_)
 
+    def entries(
+        self, chosen: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Each bucket in use of the chosen windows: the window's number, the bucket, and its samples."""
+        number = np.repeat(np.arange(len(self.tags), dtype=np.int64), np.diff(self._first))
+        kept = chosen[number] if len(number) else np.zeros(0, dtype=np.bool_)
+        return number[kept], self._bucket[kept].astype(np.int64), self._count[kept]
+
     def samples_from(self, bucket: int = 0) -> NDArray[np.float64]:
         """How many samples of each window lie in this bucket or above it."""
         return self._per_window(np.where(self._bucket >= bucket, self._count, 0))

@@ -2,6 +2,7 @@
 found wrong is reworded and placed in the file.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar, get_args, get_origin
@@ -10,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from bench.core.errors import Problem, ScenarioError
-from bench.core.units import Mismatch, quoted
+from bench.core.intervals import window_ends
+from bench.core.units import Mismatch, format_duration_ns, quoted
 from bench.registry import Topology
 from bench.scenario.fields import Parts, kind_of
 from bench.scenario.model import Phase, Scenario
@@ -195,14 +197,14 @@ def decoded(root: Node, topology: Topology) -> tuple[Scenario | None, tuple[Rule
         unsuited = (*check_target(workload, topology), *check_workload(workload))
         violations += [violation.under("workloads", index) for violation in unsuited]
     violations += check_scenario(whole, workloads, phases, topology)
-    rules, unfit = _rules(raw, workloads, topology)
+    rules, unfit = _rules(raw, workloads, phases, topology)
     problems = [reworded(error, root) for error in errors[:MAX_REWORDED]]
     problems += [placed(violation, root) for violation in [*violations, *unfit]]
     return scenario, rules, [problem for problem in problems if problem is not None]
 
 
 def _rules(
-    raw: Any, workloads: list[Workload], topology: Topology
+    raw: Any, workloads: list[Workload], phases: list[Phase], topology: Topology
 ) -> tuple[tuple[Rule, ...], list[Violation]]:
     """The rules that are right, and what is wrong with the others."""
     texts = raw.get("sla")
@@ -225,6 +227,7 @@ def _rules(
             continue
         try:
             rule = parse_rule(text)
+            check_duration(rule, phases)
             if names_known or rule.metric.key in metrics or rule.metric.workload in known:
                 check_rule(rule, metrics)
         except RuleError as error:
@@ -239,3 +242,25 @@ def _rules(
         seen.setdefault(words, index)
         rules.append(rule)
     return tuple(rules), violations
+
+
+def check_duration(rule: Rule, phases: Sequence[Phase]) -> None:
+    """Raise RuleError for a sustained rule that no measured time of these phases could break."""
+    if rule.sustained_ns is None or not all(phase.has("duration_ns", "measured") for phase in phases):
+        return
+    in_a_row_ns = longest_ns = window_ns = 0
+    for phase in phases:
+        in_a_row_ns = in_a_row_ns + phase.duration_ns if phase.measured else 0
+        longest_ns = max(longest_ns, in_a_row_ns)
+        if phase.measured:
+            ends = window_ends(0, phase.duration_ns, measured=True)
+            window_ns = max(window_ns, phase.duration_ns // len(ends))
+    shown = f"for {rule.written.sustained}"
+    if rule.sustained_ns > longest_ns > 0:
+        expected = (
+            f"a duration of at most {format_duration_ns(longest_ns)}, the longest measured time in a row"
+        )
+        raise RuleError(expected, shown, "shorten it, or measure longer")
+    if rule.sustained_ns < window_ns:
+        expected = f"a duration of at least one window, here {format_duration_ns(window_ns)}"
+        raise RuleError(expected, shown, "lengthen it: within a window nobody looks")

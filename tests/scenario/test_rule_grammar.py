@@ -1,5 +1,7 @@
 """The grammar of rules: what it reads, what it refuses, and that it never raises anything else."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,14 @@ def test_a_rule_is_read_into_its_parts_and_keeps_its_text() -> None:
     assert rule.text == "cache.get.response.p95 < 10ms warn 8ms"
     assert rule.metric == Metric(("cache", "get"), "response", "p95")
     assert (rule.op, rule.limit, rule.warn, rule.unit) == ("<", 10e6, 8e6, "ns")
+
+
+def test_a_duration_makes_a_rule_sustained() -> None:
+    rule = parse_rule("errors  < 5% warn 3% for 10s")
+    assert (rule.limit, rule.warn, rule.sustained_ns) == (0.05, 0.03, 10_000_000_000)
+    assert str(rule) == "errors < 5% warn 3% for 10s"
+    assert rule.subject == "errors for 10s"
+    assert parse_rule("errors < 5%").sustained_ns is None
 
 
 @pytest.mark.parametrize(
@@ -64,6 +74,11 @@ def test_an_argument_is_read_in_its_base_unit() -> None:
         ("availability(window=1s,window=2s) >= 9%", "arguments such as"),
         ("response.p95 < 10 parsecs", "a limit: a quantity"),
         ("response.p95 < -1ms", "a limit: a quantity"),
+        ("errors < 5% for", "a duration above 0 after for"),
+        ("errors < 5% for 0s", "a duration above 0 after for"),
+        ("errors < 5% for 10", "a duration above 0 after for"),
+        ("errors < 5% for 10% warn 3%", "the warn level before the duration"),
+        ("lost_messages == 0 for 10s", "no duration with =="),
     ],
 )
 def test_what_is_no_rule_is_refused_with_what_was_expected(text: str, expected: str) -> None:
@@ -83,7 +98,7 @@ def test_a_rule_holds_at_the_limit_only_where_its_operator_says_so() -> None:
 _PIECES = st.sampled_from(
     [
         *("cache", ".", "response", "p95", "p99.9", "p", "mean", "(", ")", ",", "window=30s"),
-        *("<", "<=", "==", "=", "warn", "10ms", "1/s", "1%", "0", "-", " ", "\n", "\x00", "é"),
+        *("<", "<=", "==", "=", "warn", "for", "10s", "10ms", "1/s", "1%", "0", "-", " ", "\n", "\x00", "é"),
     ]
 )
 
@@ -101,6 +116,9 @@ def test_arbitrary_text_is_a_rule_or_a_rule_error(text: str) -> None:
     if isinstance(read, Rule):
         assert read.text == text
         assert parse_rule(read.text) == read
+        again = parse_rule(str(read))
+        assert str(again) == str(read)
+        assert replace(again, text=text, written=read.written) == read
     else:
         assert "\n" not in str(read)
 

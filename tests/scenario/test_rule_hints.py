@@ -1,5 +1,8 @@
 """Hints: rules that are allowed, and that the plan answers badly."""
 
+import pytest
+
+from bench.core.errors import ScenarioError
 from bench.scenario.rules.lint import hints_before_a_run, hints_of, planned_arrivals
 
 
@@ -131,3 +134,24 @@ def test_a_text_that_is_expected_in_an_encoded_body_is_pointed_out(load, good) -
     )
     hints = _hints(load(head + web + rest[rest.index("phases:") :]))
     assert "operation read asks for an encoded body and expects text in it: bodies are not decoded" in hints
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("errors < 5% for 31s", "expected a duration of at most 30 s, the longest measured time in a row"),
+        ("errors < 5% for 100ms", "expected a duration of at least one window, here 500 ms"),
+        ("dropped == 0 for 10s", "expected no duration with =="),
+        ("dropped < 5 for 10s", "expected for with one of response,"),
+    ],
+)
+def test_a_duration_that_no_stretch_of_the_run_can_have_is_refused(load, good, rule: str, said: str) -> None:
+    with pytest.raises(ScenarioError) as refused:
+        load(good, ["phases.steady.for=30s", f'sla=["{rule}"]'])
+    (problem,) = refused.value.problems
+    assert said in str(problem)
+
+
+def test_measured_phases_in_a_row_count_together_for_a_duration(load, good) -> None:
+    more = ["phases.steady.for=20s", "phases.+={name: more, for: 20s}", 'sla=["errors < 5% for 35s"]']
+    assert load(good, more).rules[0].sustained_ns == 35_000_000_000

@@ -96,7 +96,7 @@ GENERATOR, MACHINE = "generator", "machine"
 def cpu_share(run: Run, metric: Metric) -> Observation:
     """A ratio of all cores. Raises Unmeasurable, ResultError for a damaged run."""
     times = times_of(run)
-    sources = _sources(run, metric, others=(GENERATOR, MACHINE))
+    sources = sources_of(run, metric)
     found = [(source, cpu(series_of(run, source), times)) for source in sources]
     if len(found) == 1 and metric.scope:
         share, cores = found[0][1].share, found[0][1].cores
@@ -163,7 +163,7 @@ def _largest(run: Run, metric: Metric, of_source: Callable[[Run, str], Observati
     """
     found: list[Observation] = []
     missing: Unmeasurable | None = None
-    for source in _sources(run, metric, others=(GENERATOR,)):
+    for source in sources_of(run, metric):
         try:
             found.append(of_source(run, source))
         except Unmeasurable as reason:
@@ -175,7 +175,9 @@ def _largest(run: Run, metric: Metric, of_source: Callable[[Run, str], Observati
     return replace(worst, missing=missing)
 
 
-def _sources(run: Run, metric: Metric, others: tuple[str, ...]) -> tuple[str, ...]:
+def sources_of(run: Run, metric: Metric) -> tuple[str, ...]:
+    """The sources that a metric is about, instances one by one. Raises Unmeasurable."""
+    others = (GENERATOR, MACHINE) if metric.name == "cpu" else (GENERATOR,)
     targets = targets_of(run)
     if not metric.scope:
         if not targets:

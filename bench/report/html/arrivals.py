@@ -48,7 +48,7 @@ def _throughput(
     name = entry.name
     planned, done = fine.rates(name, "planned"), fine.rates(name, "ok")
     limits = [
-        Limit("{0.op} {0.limit}".format(RuleText.of(check.rule)), check.limit)
+        Limit(RuleText.of(check.rule).bound, check.limit)
         for check in verdict.checks
         if check.metric in (f"{name}.throughput", "throughput") and check.limit is not None
     ]

@@ -130,13 +130,13 @@ def _limits(verdict: Verdict, workload: str, wanted: str) -> list[Limit]:
     """The levels of the rules about percentiles of this workload as a whole."""
     found = []
     for check in verdict.checks:
-        scope, _, name = check.metric.rpartition(f"{wanted}.")
+        scope, _, name = check.metric.partition(" ")[0].rpartition(f"{wanted}.")
         if check.unit != "ns" or check.limit is None or not name.startswith("p"):
             continue
         if scope.rstrip(".") not in ("", workload):
             continue
         written = RuleText.of(check.rule)
-        found.append(Limit(f"{name.upper()} {written.op} {written.limit}", check.limit))
+        found.append(Limit(f"{name.upper()} {written.bound}", check.limit))
         if check.warn is not None:
             found.append(Limit(f"{name.upper()} warn {written.warn or ''}", check.warn, warn=True))
     return list(dict.fromkeys(found))

@@ -119,7 +119,7 @@ def _rule(check: Check) -> list[Child]:
         element("code", written.metric),
         badge(check.status),
         observed if known or len(observed) > 1 else None,
-        f"{operator} {written.limit}".strip(),
+        written.bound,
         written.warn or None,
         headroom_text(check, operator),
         advised(check.because, check.advice, "advice"),

@@ -1,12 +1,13 @@
 """The grammar of SLA rules, and its parser.
 
-    rule      = metric op quantity [ "warn" quantity ]
+    rule      = metric op quantity [ "warn" quantity ] [ "for" duration ]
     metric    = name *( "." name ) [ "." stat ]
                 [ "(" argument *( "," argument ) ")" ]
     stat      = "p" percent | "mean" | "max"
     percent   = 1*2DIGIT [ "." 1*4DIGIT ]           ; above 0, below 100: p50, p99.9
     op        = "<" | "<=" | ">" | ">=" | "=="
     quantity  = number [ unit ]           ; 10ms, 1000/s, 99.9%, 100MB, 1MB/min, 0
+    duration  = number ( "ms" | "s" | "min" | "h" ) ; above 0: 10s
     argument  = name "=" quantity                   ; window=30s, incidents=1
     name      = lower-case letter *( lower-case letter | digit | "_" ) | class
     class     = ( "2" | "3" | "4" | "5" ) "xx"      ; of HTTP statuses: status.5xx
@@ -14,7 +15,8 @@
 The last name of a metric is what is measured; up to three names before it say where: the workload,
 one of its operations, and a step of that; of a resource the source, such as redis, generator or
 machine. Without them the metric is that of the run as a whole. The metrics of a family have two names:
-recovery.stable, detection.probe, status.5xx.
+recovery.stable, detection.probe, status.5xx. With "for" a rule is sustained: it is broken only by so long a
+time in a row of which every window breaks it.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from bench.core.answers import STATUS_CLASSES
-from bench.core.units import Mismatch, Quantity, quantity, quoted
+from bench.core.units import Mismatch, Quantity, duration_ns, quantity, quoted
 from bench.registry import OF
 from bench.scenario.rules.metric_facts import DETECTORS, RECOVERY_STAMPS
 
@@ -98,6 +100,19 @@ class RuleText(NamedTuple):
     op: str = ""
     limit: str = ""
     warn: str | None = None
+    sustained: str | None = None
+
+    @property
+    def bound(self) -> str:
+        """What a table shows as the limit: "< 5% for 10s"; empty for a text that is no rule."""
+        return f"{self.op} {self.limit}".strip() + (f" for {self.sustained}" if self.sustained else "")
+
+    def __str__(self) -> str:
+        """The rule with one space between its parts."""
+        parts = [self.metric, self.op, self.limit]
+        parts += ["warn", self.warn] if self.warn is not None else []
+        parts += ["for", self.sustained] if self.sustained is not None else []
+        return " ".join(parts).strip()
 
     @classmethod
     def of(cls, text: str) -> RuleText:
@@ -121,6 +136,17 @@ class Rule:
     """"ns", "per_s", "bytes", "bytes_per_s", "ratio" or "count"."""
     written: RuleText
     """Its parts as they were written: a limit of "10ms"."""
+    sustained_ns: int | None = None
+    """For how long in a row it must be broken to count as broken; None for a rule about all of the run."""
+
+    @property
+    def subject(self) -> str:
+        """What a check of it is about: two rules with one subject observe the same value."""
+        return str(self.metric) + (f" for {self.written.sustained}" if self.written.sustained else "")
+
+    def __str__(self) -> str:
+        """The rule as the grammar writes it; `text` has its writer's own spaces."""
+        return str(self.written)
 
     def holds(self, observed: float, *, warn: bool = False) -> bool:
         """Whether an observed value satisfies the limit, or the warn level where there is one."""
@@ -146,7 +172,8 @@ def parse_rule(text: str) -> Rule:
         level = _quantity(written.warn, "warn level")
         _check_warn(written.op, limit, level, written.warn)
         warn = level.value
-    return Rule(text, metric, written.op, limit.value, warn, limit.unit, written)
+    sustained_ns = None if written.sustained is None else _sustained(written)
+    return Rule(text, metric, written.op, limit.value, warn, limit.unit, written, sustained_ns)
 
 
 def _split(text: str) -> RuleText:
@@ -158,8 +185,10 @@ def _split(text: str) -> RuleText:
         raise RuleError(f"a rule such as {quoted(_EXAMPLE)}", quoted(text), advice)
     if match[0] == "=":
         raise RuleError(f"one of the operators {' '.join(OPERATORS)}", '"="', "write == for equality")
-    limit, *warn = (part.strip() for part in re.split(r"\bwarn\b", text[close + match.end() :], maxsplit=1))
-    return RuleText(text[: close + match.start()].strip(), match[0], limit, *warn)
+    levels, *last = re.split(r"\bfor\b", text[close + match.end() :], maxsplit=1)
+    limit, *more = (part.strip() for part in re.split(r"\bwarn\b", levels, maxsplit=1))
+    warn, sustained = (more[0] if more else None), (last[0].strip() if last else None)
+    return RuleText(text[: close + match.start()].strip(), match[0], limit, warn, sustained)
 
 
 def _metric(text: str) -> Metric:
@@ -211,6 +240,25 @@ def _quantity(text: str, what: str) -> Quantity:
         return quantity(text)
     except Mismatch as mismatch:
         raise RuleError(f"a {what}: {mismatch.expected}", mismatch.found, mismatch.advice) from None
+
+
+def _sustained(written: RuleText) -> int:
+    """The duration after "for", in ns."""
+    text = written.sustained or ""
+    if written.op == "==":
+        raise RuleError("no duration with ==", f"for {quoted(text)}", "use < or >, or remove the duration")
+    if re.search(r"\bwarn\b", text):
+        raise RuleError("the warn level before the duration", quoted(f"for {text}"), "write warn 3% for 10s")
+    expected = 'a duration above 0 after for, such as "10s"'
+    if not text:
+        raise RuleError(expected, "none", "add the duration, or remove for")
+    try:
+        length_ns = duration_ns(text)
+    except Mismatch as mismatch:
+        raise RuleError(expected, mismatch.found, mismatch.advice) from None
+    if length_ns <= 0:
+        raise RuleError(expected, quoted(text), "write how long the limit may be broken in a row")
+    return length_ns
 
 
 def _check_warn(op: str, limit: Quantity, warn: Quantity, warn_text: str) -> None:

@@ -80,6 +80,12 @@ def kills_needed(percent: float) -> int:
     return math.ceil(math.log(0.05) / math.log(percent / 100) - 1e-9)
 
 
+SUSTAINED = (
+    *("response", "response_ok", "service", "lag", "pool_wait", "end_to_end"),
+    *("errors", "throughput", "cpu", "memory_growth"),
+)
+"""Metrics that every window of a run has: rules about them may say for how long."""
+
 SHARES_OF_FEW = frozenset({"errors", "misses", "empty", "status.3xx", "status.4xx", "status.5xx"})
 SHARES_OF_MOST = frozenset({"availability", "hits", "status.2xx"})
 """Metrics whose limit is a share of all: near 0, and near 1."""

@@ -18,7 +18,7 @@ from bench.core.units import quoted
 from bench.registry import OF, contacts_a_target, is_planned, kind_of_answers, reachable_targets, received_by
 from bench.scenario.problems import nearest
 from bench.scenario.rules.grammar import FAMILIES, Metric, Rule, RuleError, scope_and_name
-from bench.scenario.rules.metric_facts import BY_NAME, FAULT_METRICS, STATS
+from bench.scenario.rules.metric_facts import BY_NAME, FAULT_METRICS, STATS, SUSTAINED
 
 if TYPE_CHECKING:
     from bench.registry import Topology
@@ -213,6 +213,9 @@ def check_rule(rule: Rule, metrics: Mapping[str, MetricSpec]) -> MetricSpec:
     if spec is None:
         raise _unknown(rule.metric, metrics)
     _check_arguments(rule.metric, spec)
+    if rule.sustained_ns is not None and rule.metric.name not in SUSTAINED:
+        expected = f"for with one of {', '.join(SUSTAINED)}: every window of a run has them"
+        raise RuleError(expected, quoted(rule.subject), "remove for and its duration")
     if rule.unit != spec.unit:
         expected = f"{UNIT_WORDS[spec.unit]} for {quoted(str(rule.metric))}"
         raise RuleError(
