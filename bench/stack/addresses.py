@@ -22,6 +22,12 @@ LOCATE_S = 1.0
 """How long the Sentinels of a target have to say where it is."""
 SILENCE_S = 0.5
 """How long a place has to accept a connection where another can be tried."""
+ATTEMPT_S = 1.0
+"""How long a dial has before another starts beside it, and the least that it has in all."""
+TIMES_THE_START = 3
+"""A log-in may take so many times as long as the slowest one before the run."""
+ANSWERS = 4
+"""Logging in takes about so many answers, and each may take the deadline of an operation."""
 ONLY_ONE = ("read-write", "primary")
 """What at most one server is: it is asked first where it was found last."""
 STANDBY, PREFER_STANDBY = "standby", "prefer-standby"
@@ -174,3 +180,8 @@ def places_of(endpoint: Endpoint, entries: Iterable[Any]) -> list[Place]:
     if (file := socket_file_of(host, port)) is not None:
         return [Place(host, port, file, socket.AF_UNIX)]
     return [Place(host, port, str(address[0]), int(family)) for family, _, _, _, address in entries]
+
+
+def patience_s(slowest_at_start_s: float, deadline_s: float) -> float:
+    """How long one dial may take, logging in included."""
+    return max(ATTEMPT_S, TIMES_THE_START * slowest_at_start_s, ANSWERS * deadline_s)

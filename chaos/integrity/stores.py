@@ -109,7 +109,8 @@ class PostgresRegisters:
 
     async def connect(self) -> _PostgresConnection:
         """Open a connection."""
-        from bench.drivers.postgres.pool import connect_options, dialled
+        from bench.drivers.postgres.dials import dialled
+        from bench.drivers.postgres.pool import connect_options
 
         options = connect_options(self._target, self._workload, 2) | {"timeout": CONNECT_S}
         connection, _ = await dialled(self._target, self._places, **options)

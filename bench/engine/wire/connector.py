@@ -23,9 +23,9 @@ from bench.core.machine_limits import OwnLimits, limit_in, refusal_of
 from bench.core.outcome import Outcome
 from bench.core.threads import ask_for_turns_of
 from bench.engine.board import Reconnection
-from bench.engine.wire.dialler import ATTEMPT_S, Dialler, PendingDials, Stream, patience_s
+from bench.engine.wire.dialler import Dialler, PendingDials, Stream
 from bench.engine.wire.shard import Shard
-from bench.stack.addresses import Place
+from bench.stack.addresses import ATTEMPT_S, Place, patience_s
 from bench.stack.target import Target
 from bench.stack.tls import failure_of
 

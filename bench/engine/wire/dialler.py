@@ -248,19 +248,8 @@ def _settle(ready: asyncio.Future[None]) -> None:
         ready.set_result(None)
 
 
-ATTEMPT_S = 1.0
-"""How long a dial has before another starts beside it, and the least that it has in all."""
-TIMES_THE_START = 3
-"""A log-in may take so many times as long as the slowest one before the run."""
-ANSWERS = 4
-"""Logging in takes about so many answers, and each may take the deadline of an operation."""
 MOST = 4
 """Dials of one lane at a time. The oldest stays, the second oldest makes room."""
-
-
-def patience_s(slowest_at_start_s: float, deadline_s: float) -> float:
-    """How long one dial may take, logging in included."""
-    return max(ATTEMPT_S, TIMES_THE_START * slowest_at_start_s, ANSWERS * deadline_s)
 
 
 class PendingDials:
