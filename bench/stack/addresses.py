@@ -79,6 +79,8 @@ class Places:
         self._fixed = {} if self._locator else _written(target.endpoints)
         self._lookup: asyncio.Future[dict[Endpoint, list[Place]]] | None = None
         self._last_good = ""
+        self.latest: list[Place] = []
+        """Those of the latest moment."""
         self._left: dict[str, int] = {}
         """Places to be tried last, by when they were left."""
 
@@ -98,6 +100,7 @@ class Places:
         if self._target.session_attribute in ONLY_ONE:
             places.sort(key=self._is_other)
         places.sort(key=lambda place: self._left.get(str(place), 0))
+        self.latest = places
         return places
 
     def _is_other(self, place: Place) -> bool:

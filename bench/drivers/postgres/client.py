@@ -18,6 +18,7 @@ from asyncpg import PostgresError, Type
 from asyncpg.exceptions import InterfaceError, InternalClientError
 
 from bench.core.answers import FOUND, MISSED
+from bench.core.clock import NS_PER_S
 from bench.core.errors import StatementRefused, TargetError
 from bench.core.sanitize import redacted
 from bench.core.sql_splitter import bare
@@ -162,7 +163,8 @@ class PostgresApplication(ClientDriver):
         self._operations = list(workload.operations.values())
         self._statements = statements_of(workload)
         options = connect_options(target, workload, len(self._statements))
-        self.pool = WatchedPool(target, options, watch, workload.first_statements)
+        deadline_s = workload.deadline_ns / NS_PER_S
+        self.pool = WatchedPool(target, options, watch, deadline_s, workload.first_statements)
         self._queries: list[list[Query]] = []
         self._counts = dict.fromkeys(("rows_received", "serialization_failures", "deadlocks", "retries"), 0)
 

@@ -1,22 +1,99 @@
-"""Connections of asyncpg to the first of a target's places that takes one."""
+"""Connections of asyncpg to the first of a target's places that takes one.
+
+The arrivals that wait for a pool are nearly late when their turn comes. If each took its dial with it when it
+gives up, none would have the time to log in, and a server that is back for long would stay away until the
+load ends. asyncpg's own pools have a floor that they hold up in the background; here a dial that was let in
+goes on without its arrival, and the next arrival that needs one takes it over.
+"""
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import lru_cache
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import asyncpg
 import psutil
 from asyncpg.exceptions import TargetServerAttributeNotMatched
 
-from bench.stack.addresses import SILENCE_S, Place, Places
+from bench.stack.addresses import SILENCE_S, Place, Places, patience_s
 from bench.stack.target import Target
 
 FRESH_S = 0.05
 """How old what a look finds may be."""
 LOOK_S = 0.1
 """Between two looks at what a place has not accepted."""
+
+
+Connection = TypeVar("Connection", bound=asyncpg.Connection)
+
+
+class Dials(Generic[Connection]):
+    """Dials for the connections of one pool, at most one for each."""
+
+    def __init__(
+        self,
+        dial: Callable[[], Coroutine[Any, Any, tuple[Connection, Place]]],
+        places: Places,
+        deadline_s: float,
+    ) -> None:
+        self._dial = dial
+        self._places = places
+        self._deadline_s = deadline_s
+        self._slowest_at_start_s = 0.0
+        self._unclaimed: list[asyncio.Task[tuple[Connection, Place]]] = []
+        """Those whose arrivals gave up, the oldest first."""
+        self.is_starting = True
+        """Whether what dials take tells how long they may take."""
+
+    async def connection(self) -> tuple[Connection, Place]:
+        """A connection and where it leads. Raises what the dial raises, TimeoutError if it took too long."""
+        dial = self._taken_over() or asyncio.create_task(self._timed())
+        try:
+            return await asyncio.shield(dial)
+        except asyncio.CancelledError:
+            if dial.done() or not any(_unaccepted(place) for place in self._places.latest):
+                self._unclaimed.append(dial)
+            else:  # silence: what is asked again later may find somebody sooner
+                _give_up(dial)
+            raise
+
+    def _taken_over(self) -> asyncio.Task[tuple[Connection, Place]] | None:
+        while self._unclaimed:
+            dial = self._unclaimed.pop(0)
+            if not dial.done():
+                return dial
+            if not dial.cancelled() and dial.exception() is None and not dial.result()[0].is_closed():
+                return dial
+        return None
+
+    async def _timed(self) -> tuple[Connection, Place]:
+        limit_s = None if self.is_starting else patience_s(self._slowest_at_start_s, self._deadline_s)
+        began_s = time.monotonic()
+        async with asyncio.timeout(limit_s):
+            found = await self._dial()
+        if self.is_starting:
+            self._slowest_at_start_s = max(self._slowest_at_start_s, time.monotonic() - began_s)
+        return found
+
+    async def close(self) -> None:
+        """End those that nobody waits for."""
+        given_up, self._unclaimed = self._unclaimed, []
+        for dial in given_up:
+            _give_up(dial)
+        if given_up:
+            await asyncio.wait(given_up)
+
+
+def _give_up(dial: asyncio.Task[Any]) -> None:
+    """End it, and the connection if it was let in at this very moment."""
+    dial.add_done_callback(_close_found)
+    dial.cancel()
+
+
+def _close_found(dial: asyncio.Task[Any]) -> None:
+    if not dial.cancelled() and dial.exception() is None:
+        dial.result()[0].terminate()
 
 
 async def dialled(target: Target, places: Places, **options: Any) -> tuple[asyncpg.Connection, Place]:

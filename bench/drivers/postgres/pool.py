@@ -18,7 +18,7 @@ from asyncpg.exceptions import InterfaceError, InternalClientError
 from bench.core.sanitize import redacted
 from bench.core.sql_splitter import literals
 from bench.drivers.postgres.answers import ScannedAnswers, compile_scanner
-from bench.drivers.postgres.dials import dialled
+from bench.drivers.postgres.dials import Dials, dialled
 from bench.engine.client.pool import (
     CONNECTING,
     CURRENT,
@@ -96,10 +96,12 @@ class WatchedPool:
         target: Target,
         options: dict[str, Any],
         watch: PoolMonitor,
+        deadline_s: float,
         begin_with: Sequence[str] = (),
     ) -> None:
         self._target = target
         self._places = Places(target)
+        self._dials = Dials(self._dial, self._places, deadline_s)
         self._options = options
         self._begin_with = begin_with
         self._watch = watch
@@ -134,10 +136,19 @@ class WatchedPool:
                     if isinstance(one, BaseException):
                         raise one
         finally:
+            self._dials.is_starting = False
             for connection in held:
                 await self.pool.release(connection, timeout=GOODBYE_S)
 
-    async def _connect(self, *_: Any, **options: Any) -> NumberedConnection:
+    async def _dial(self) -> tuple[NumberedConnection, Place]:
+        connection, place = await dialled(
+            self._target, self._places, connection_class=NumberedConnection, **self._options
+        )
+        assert isinstance(connection, NumberedConnection)
+        await self._begin(connection)
+        return connection, place
+
+    async def _connect(self, *_: Any, **__: Any) -> NumberedConnection:
         """Called by the pool in the course of an `acquire`."""
         number = self._numbers.take()
         ticket = CURRENT.get()
@@ -146,9 +157,7 @@ class WatchedPool:
             ticket.lane = number
             self._begin_use(number)
         try:
-            connection, place = await dialled(self._target, self._places, **options)
-            assert isinstance(connection, NumberedConnection)
-            await self._begin(connection)
+            connection, place = await self._dials.connection()
         except BaseException:
             self._numbers.unopened(number)
             raise
@@ -263,6 +272,7 @@ class WatchedPool:
             return
         try:
             async with asyncio.timeout(GOODBYE_S):
+                await self._dials.close()
                 await self.pool.close()
         except (asyncpg.PostgresError, InterfaceError, InternalClientError, OSError):
             self.pool.terminate()

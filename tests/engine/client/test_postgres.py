@@ -151,7 +151,7 @@ def test_what_the_server_refuses_is_counted_with_its_text_and_rolled_back(postgr
     }
     parameters = NUMBERS | {"large": {"from": 40_000, "to": 50_000}}
     plan = postgres_plan(
-        operations=operations, parameters=parameters, session={"statement_timeout": "100ms"}, pool=20
+        operations=operations, parameters=parameters, session={"statement_timeout": "1s"}, pool=20
     )
     ran = run(client(plan, postgres.target))
     ran.assert_adds_up()

@@ -104,3 +104,31 @@ def test_a_killed_server_is_named_in_the_outcomes_and_the_run_goes_on(hurt: Post
     assert {event["kind"] for event in ran.events} == {"reconnected"}
     assert all(event["away_ns"] >= 0 and event["attempts"] >= 1 for event in ran.events)
     assert max(look.connected for look in ran.seen) == 10
+
+
+@pytest.fixture
+def slow_to_log_in(postgres: PostgresServer) -> Iterator[PostgresServer]:
+    """One that takes a second to let anybody in from `hang_up` on."""
+    yield postgres
+    postgres.execute("ALTER SYSTEM RESET pre_auth_delay", "SELECT pg_reload_conf()")
+
+
+def test_a_log_in_that_takes_longer_than_a_deadline_is_done_once_and_used_by_later_arrivals(
+    slow_to_log_in: PostgresServer,
+) -> None:
+    def hang_up() -> None:
+        slow_to_log_in.execute(
+            "ALTER SYSTEM SET pre_auth_delay = 1",
+            "SELECT pg_reload_conf()",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'holdfast-%'",
+        )
+
+    plan = plan_for(deadline="600ms", phases={"before": "1s", "after": "60s"})
+    back = lambda second, live: second > 2 and live.connected == 10  # noqa: E731 - one condition
+    ran = run(client(plan, slow_to_log_in.target), (0.5, hang_up), until=back)
+    ran.assert_adds_up()
+    _, after = ran.result.tallies.reshape(2, 2, -1).sum(axis=1)
+    assert after[Outcome.OK] > 0
+    counters = ran.result.counters
+    assert counters["lost_connections"] == counters["reconnects"] == 10
+    assert counters["leaked_connections"] == 0
