@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.assess.capacity import Headroom, capacity_met, rooms
+from bench.assess.documents.judged import documents_of
 from bench.assess.evidence import EvidenceSet, command_for, gather
 from bench.assess.health import TargetHealth, from_runs, health_met, live
 from bench.assess.matrix import RequirementResult, Row, further_rows, met
@@ -91,8 +92,11 @@ def assess(
     max_age_ns: int,
     requirements: Requirements,
     health_rows: Sequence[ServiceHealth] = (),
+    folder: Path = Path(),
 ) -> Assessment:
     """Assess the runs in `results`; `health_rows` are targets asked now. Nothing is written.
+
+    `folder` is that of the requirements' file, from which it names documents.
 
     Raises ResultError where there is no such folder.
     """
@@ -111,7 +115,7 @@ def assess(
             return health_met(one, (*live(health_rows), *from_runs(body.within(oldest_ns))))
         if one.capacity is not None:
             return capacity_met(one, space_within(oldest_ns), body, files)
-        return met(one, body.within(oldest_ns), files)
+        return met(one, body.within(oldest_ns), files, documents_of(one, folder, now_ns, oldest_ns))
 
     space = space_within(max_age_ns)
     mets = tuple(judged(one) for one in requirements.requirements)

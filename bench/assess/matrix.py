@@ -1,7 +1,8 @@
 """The compliance matrix: each requirement with its proofs, judged on the runs that speak."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.assess.evidence import STALE, Evidence, EvidenceSet, command_for
 from bench.assess.requirements import Proof, Requirement
@@ -39,6 +40,19 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Item:
+    """What shows a requirement beside runs, as it stands: a document of others."""
+
+    name: str
+    status: RequirementStatus
+    because: str
+    todo: str | None
+    age_ns: int | None = None
+    shown: Path | None = None
+    """What a link leads to."""
+
+
+@dataclass(frozen=True)
 class RequirementResult:
     """A requirement and how it stands."""
 
@@ -47,6 +61,7 @@ class RequirementResult:
     because: str
     todo: str | None
     rows: tuple[Row, ...] = ()
+    items: tuple[Item, ...] = ()
 
     @property
     def counts_as(self) -> RequirementStatus:
@@ -66,16 +81,24 @@ class RequirementResult:
         return min(decisive, key=lambda row: 0.0 if row.headroom is None else row.headroom, default=None)
 
 
-def met(requirement: Requirement, body: EvidenceSet, files: ScenarioFiles) -> RequirementResult:
-    """A requirement with proofs: all of them must hold. Raises ResultError for a damaged run."""
+def met(
+    requirement: Requirement, body: EvidenceSet, files: ScenarioFiles, items: Sequence[Item] = ()
+) -> RequirementResult:
+    """A requirement with proofs and `items`: all of them must hold. Raises ResultError for a damaged run."""
     rows = tuple(_row(proof, body, files) for proof in requirement.proofs or ())
-    status = worst(row.status for row in rows)
-    decisive = [row for row in rows if row.status is status]
-    more = f" (and {len(decisive) - 1} more of {len(rows)} proofs)" if len(decisive) > 1 else ""
-    whose = f"{decisive[0].scenario}: " if decisive[0].evidence else ""
-    because = whose + decisive[0].because + (more if status > RequirementStatus.PASS else "")
-    todo = next((row.todo for row in decisive if row.todo), None)
-    return RequirementResult(requirement, status, because, todo, rows)
+    parts: list[Row | Item] = [*rows, *items]
+    status = worst(part.status for part in parts)
+    decisive = [part for part in parts if part.status is status]
+    more = f" (and {len(decisive) - 1} more of {len(parts)} proofs)" if len(decisive) > 1 else ""
+    because = _whose(decisive[0]) + decisive[0].because + (more if status > RequirementStatus.PASS else "")
+    todo = next((part.todo for part in decisive if part.todo), None)
+    return RequirementResult(requirement, status, because, todo, rows, tuple(items))
+
+
+def _whose(part: Row | Item) -> str:
+    if isinstance(part, Item):
+        return f"{part.name}: "
+    return f"{part.scenario}: " if part.evidence else ""
 
 
 def further_rows(body: EvidenceSet, files: ScenarioFiles, proven: Iterable[Row]) -> list[Row]:

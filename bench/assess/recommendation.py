@@ -146,7 +146,13 @@ def _unknown(mets: Sequence[RequirementResult]) -> list[Reason]:
     found += [
         Reason(met.status, f"{_name(met)}: {met.because}", met.todo)
         for met in mets
-        if met.is_gap and not met.rows and not is_excused(met)
+        if met.is_gap and not met.rows and not met.items and not is_excused(met)
+    ]
+    found += [
+        Reason(item.status, f"{_name(met)}: {item.name}: {item.because}", item.todo)
+        for met in mets
+        for item in met.items
+        if item.status.is_open and met.requirement.level == "must"
     ]
     return sorted(found, key=lambda reason: -reason.status)
 

@@ -7,11 +7,12 @@ the scenario named, whatever the scenario's own file asks: a softened scenario f
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field
 
-from bench.core.units import Mismatch, duration_ns, quoted
+from bench.assess.documents.kinds import Age, Document
+from bench.core.units import Mismatch, quoted
 from bench.registry import DRIVERS, KINDS
-from bench.scenario.fields import DURATION, Number, Rate, StrictModel, Text, Whole, quantity
+from bench.scenario.fields import Number, Rate, StrictModel, Text, Whole
 from bench.scenario.rules.grammar import Rule, parse_rule
 
 MOST = 1000
@@ -20,8 +21,10 @@ NO_LIMIT = "1h"
 LEAST_HEADROOM = 0.5
 FLAGS = (0.7, 0.8)
 """Shares of a validated limit from which on a figure is flagged."""
-SHOWN_BY = ("proofs", "kind", "capacity")
-"""Keys of a requirement of which exactly one says what shows it."""
+TOGETHER = ("proofs", "evidence")
+"""Keys of a requirement that say what shows it; of several all must hold."""
+ALONE = ("kind", "capacity")
+"""Others, of which one stands alone."""
 
 
 def _is_recorded_only(rule: str) -> bool:
@@ -64,18 +67,6 @@ class Proof(StrictModel):
         return _parsed(self.rule)
 
 
-OLDEST_NS = 3660 * 86_400 * 10**9
-
-
-def _within_age(ns: float) -> str:
-    return "" if 0 < ns <= OLDEST_NS else "an age above 0s and at most 3660d"
-
-
-Age = Annotated[
-    int,
-    quantity(duration_ns, DURATION, "d", _within_age),
-    WithJsonSchema({"type": "string", "examples": ["7d"]}),
-]
 Level = Literal["must", "should"]
 
 
@@ -101,6 +92,8 @@ class Requirement(StrictModel):
     max_age_ns: Age | None = Field(None, alias="max_age")
     """How old what shows it may be; else as its area or the file has it, or --max-age."""
     proofs: Annotated[tuple[Proof, ...], Field(min_length=1, max_length=MOST)] | None = None
+    evidence: Annotated[tuple[Document, ...], Field(min_length=1, max_length=MOST)] | None = None
+    """Documents of others."""
     kind: Annotated[Text, AfterValidator(_checked_kind)] | None = None
     """Of a health requirement: the kind of target that must be up."""
     number: Annotated[int, Whole(1, 1000)] = 1

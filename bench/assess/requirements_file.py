@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from bench.assess.requirements import SHOWN_BY, Requirement, Requirements
+from bench.assess.documents.kinds import KINDS
+from bench.assess.requirements import ALONE, TOGETHER, Requirement, Requirements
 from bench.core.errors import ScenarioError
 from bench.core.units import quoted
 from bench.registry import DRIVERS
@@ -89,10 +90,14 @@ def _violations(contents: Requirements) -> Iterator[Violation]:
 def _what_shows(
     requirement: Requirement, path: tuple[str | int, ...], required: set[str]
 ) -> Iterator[Violation]:
-    given = [name for name in SHOWN_BY if getattr(requirement, name) is not None]
-    if len(given) != 1:
-        expected, found = f"exactly one of {', '.join(SHOWN_BY)}", " and ".join(given) or "none"
-        yield Violation(path, expected, found, "say what shows it")
+    given = [name for name in (*TOGETHER, *ALONE) if getattr(requirement, name) is not None]
+    if not given or (len(given) > 1 and not set(given) <= set(TOGETHER)):
+        expected = f"{' or '.join(TOGETHER)}, or one of {', '.join(ALONE)} alone"
+        yield Violation(path, expected, " and ".join(given) or "none", "say what shows it")
+    for number, document in enumerate(requirement.evidence or ()):
+        if len(document.kinds) != 1:
+            expected, found = f"exactly one of {', '.join(KINDS)}", " and ".join(document.kinds) or "none"
+            yield Violation((*path, "evidence", number), expected, found, "name one document")
     if requirement.capacity is not None and requirement.capacity not in required:
         expected = f"a capacity with a required rate: {', '.join(sorted(required)) or 'there is none'}"
         found, advice = quoted(requirement.capacity), "name one of those, or add it to the capacities"

@@ -87,9 +87,10 @@ def command(
     from bench.core.clock import WallLabel
     from bench.report.render.text import is_colourful
 
-    wanted = load_requirements(requirements or default_file())
+    file = requirements or default_file()
+    wanted = load_requirements(file)
     rows = _live_rows(stack_kind, health, services)
-    found = assess(results, _files(scenarios), WallLabel.read().wall_ns, max_age, wanted, rows)
+    found = assess(results, _files(scenarios), WallLabel.read().wall_ns, max_age, wanted, rows, file.parent)
     form = form or (BY_SUFFIX.get(out.suffix.lower(), "text") if out else "text")
     text = _rendered(found, form, out, colour=out is None and is_colourful())
     if out is None:

@@ -91,10 +91,11 @@ def _area(found: Assessment, area: AreaResult) -> Section:
 
 
 def _requirement(result: RequirementResult, name: str) -> Finding:
-    below: list[str | Finding] = [] if result.rows else [result.because]
+    below: list[str | Finding] = [] if result.rows or result.items else [result.because]
     below += [_proof(row) for row in result.rows if row.evidence is not None]
     if silent := dict.fromkeys(row.scenario for row in result.rows if row.evidence is None):
         below.append(Finding(f"no run: {', '.join(silent)}"))
+    below += [Finding(f"{one.name}: {one.because}", badge_of(one.status)) for one in result.items]
     text = name.removeprefix(f"{result.requirement.area}: ")
     return Finding(text, badge_of(result.counts_as), tuple(below))
 
@@ -339,6 +340,16 @@ def render_json(found: Assessment) -> str:
                     "because": result.because,
                     "todo": result.todo,
                     "proofs": [_row(row) for row in result.rows],
+                    "evidence": [
+                        {
+                            "name": one.name,
+                            "standing": one.status.name,
+                            "because": one.because,
+                            "age_ns": one.age_ns,
+                            "todo": one.todo,
+                        }
+                        for one in result.items
+                    ],
                 }
                 for result in found.mets
             ],

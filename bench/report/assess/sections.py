@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from bench.assess.assessment import Assessment
 from bench.assess.capacity import Alert, Headroom, Validated, alerts, load_alerts
 from bench.assess.evidence import Evidence
-from bench.assess.matrix import RequirementResult, Row
+from bench.assess.matrix import Item, RequirementResult, Row
 from bench.assess.requirements import FLAGS, LEAST_HEADROOM
 from bench.assess.resilience import Resilience, Spread
-from bench.assess.status import RequirementStatus, figure, listed, old, share
+from bench.assess.status import RequirementStatus, age, figure, listed, old, share
 from bench.core import units
 from bench.core.units import counted, spaced
 from bench.judge.uncertainty import METHODS
@@ -20,6 +20,7 @@ from bench.scenario.rules.metric_facts import DETECTORS
 
 REQUIREMENT = "Requirement | Status | #Achieved | #Limit | #Headroom | #Proofs | Tightest evidence"
 PROOF = "Scenario and metric | Status | #Achieved | Uncertainty | #Limit | #Warn | #Headroom | Evidence"
+ITEM = "Requirement | Status | Evidence | #Age | What it shows"
 RECOVERY = (
     "Fault | #n | First success | Stable | Full performance | Outage | #Arrivals lost | #Availability | Run"
 )
@@ -48,6 +49,11 @@ def compliance(found: Assessment) -> Section:
             "left. Requirements are judged by these limits, whatever the scenario files ask today.",
             *table("Acceptance requirements", REQUIREMENT, [_met(found, met) for met in found.mets]),
             *table("Every proof of the requirements", PROOF, proofs),
+            *table(
+                "Evidence of others",
+                ITEM,
+                [_item(found, met, one) for met in found.mets for one in met.items],
+            ),
             *_further(found),
             *((Folded("How the uncertainty is shown", (Bullets(legend),)),) if legend else ()),
         ),
@@ -102,6 +108,17 @@ def _proof(row: Row) -> tuple[Cell, ...]:
         row.rule.written.warn or "-",
         share(row.headroom),
         _age_cell(row.evidence),
+    )
+
+
+def _item(found: Assessment, met: RequirementResult, one: Item) -> tuple[Cell, ...]:
+    name: Cell = one.name if one.shown is None else Link(one.name, one.shown)
+    return (
+        named(found, met),
+        badge_of(one.status),
+        name,
+        "-" if one.age_ns is None else age(one.age_ns),
+        one.because,
     )
 
 
