@@ -202,6 +202,10 @@ class Chaos:
         in_force = [f"{act.fault.plan.kind} {act.fault.plan.aim}" for act in self._runner.in_force]
         return ", ".join(in_force) or None
 
+    def end_early(self) -> None:
+        """Make no more faults, and heal those that hold."""
+        self._runner.end_soon()
+
     def finish(self, record: RunRecord, folder: Path) -> RunRecord:
         """Heal, look at everything that was seen, and put it into the record."""
         proxies, anomalies = self._proxy_records(record)

@@ -215,14 +215,18 @@ class FaultRunner:
         """Faults that hold now."""
         return [act for act in self.acts if act.is_in_force]
 
+    def end_soon(self) -> None:
+        """The same without waiting: the threads of the faults heal what they hold. Idempotent."""
+        if not self._stop.is_set():
+            self._watch_until_ns = min(self._watch_until_ns, monotonic_ns() + SETTLE_NS)
+            self._stop.set()
+
     def end(self) -> None:
         """Make no further fault, heal what holds, wait for what is still to be seen. Idempotent.
 
         A run that ends before its time waits no longer than SETTLE_NS for what comes back by itself.
         """
-        if not self._stop.is_set():
-            self._watch_until_ns = min(self._watch_until_ns, monotonic_ns() + SETTLE_NS)
-            self._stop.set()
+        self.end_soon()
         for act in self.acts:
             act.fault.give_up()
         for thread in self._threads:

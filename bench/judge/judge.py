@@ -26,7 +26,7 @@ SUMS = "validity.sums"
 
 def findings(run: Run) -> list[Check]:
     """Every reason not to judge this run, the worst first; none for a sound run. Raises ResultError."""
-    found = [*_interruption(run), *_generator(run), *_anomalies(run)]
+    found = [*_interruption(run), *_stop(run), *_generator(run), *_anomalies(run)]
     found += [_finding(*machine_excused(run, finding)) for finding in fault_findings(run)]
     # A run cut short cannot have whole sums: that would be said twice.
     if run.is_complete:
@@ -39,6 +39,12 @@ def findings(run: Run) -> list[Check]:
 def _interruption(run: Run) -> Iterator[Check]:
     if not run.is_complete:
         yield _finding("interrupted", "the run was interrupted before its end", "run it again")
+
+
+def _stop(run: Run) -> Iterator[Check]:
+    """What was measured before is judged by its rules; of the rest of the plan the run says nothing."""
+    if (stopped := run.record.stopped) is not None:
+        yield _finding("stopped", stopped.sentence, "look at what it stopped for, then run it again")
 
 
 def _generator(run: Run) -> Iterator[Check]:

@@ -9,6 +9,7 @@ from typing import Any, Self
 from pydantic import Field, JsonValue
 
 from bench.core.sanitize import all_visible
+from bench.core.units import format_duration_ns
 from bench.registry import TargetOutline, dependents_of, proxy_name, shipped_topology
 from bench.results import layout
 from bench.results.fault_records import (
@@ -163,6 +164,26 @@ class ProxyRecord(Record):
         return proxy_name(self.client, self.target)
 
 
+class StoppedRecord(Record):
+    """Why a run ended before its plan; times in ns from run zero."""
+
+    when: str
+    """The condition under stop_when that held."""
+    since_ns: Whole
+    at_ns: Whole
+    """When it was seen to hold, and the load was ended."""
+    planned_ns: Whole = 0
+    """How long the run was to be."""
+    found: str = ""
+    """What was seen last."""
+
+    @property
+    def sentence(self) -> str:
+        """In words."""
+        since, at, planned = map(format_duration_ns, (self.since_ns, self.at_ns, self.planned_ns))
+        return f"{self.when} held from {since} on ({self.found}): load and faults ended at {at} of {planned}"
+
+
 class Anomaly(Record):
     """Something odd about a run: `severity` note, inconclusive, fail or invalid."""
 
@@ -209,6 +230,7 @@ class RunRecord(Record):
     integrity: list[IntegrityRecord] = Field(default_factory=list)
     breaker_open_ns: Whole | None = None
     proxies: list[ProxyRecord] = Field(default_factory=list)
+    stopped: StoppedRecord | None = None
     outages: list[OutageRecord] = Field(default_factory=list)
     anomalies: list[Anomaly] = Field(default_factory=list)
 

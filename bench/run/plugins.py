@@ -217,6 +217,9 @@ class RunPlugin(Protocol):
     def look(self, now_ns: int) -> str | None:
         """Called about ten times a second; what is under way, for the progress line."""
 
+    def end_early(self) -> None:
+        """The load is being ended before its plan: begin nothing more, undo what holds. Returns at once."""
+
     def finish(self, record: RunRecord, folder: Path) -> RunRecord:
         """The load has ended and everything is healed: the run's record with what was found.
 

@@ -24,7 +24,15 @@ from bench.results.load_records import (
     TotalsRecord,
     WorkloadRecord,
 )
-from bench.results.run_record import Anomaly, PlanRecord, RunRecord, ScenarioRecord, StackRecord, TargetRecord
+from bench.results.run_record import (
+    Anomaly,
+    PlanRecord,
+    RunRecord,
+    ScenarioRecord,
+    StackRecord,
+    StoppedRecord,
+    TargetRecord,
+)
 from bench.run.anomalies import notes_on_answers, saturation
 from bench.scenario.load import LoadedScenario
 from bench.stack.stack import Stack
@@ -161,6 +169,17 @@ def final_record(
             "anomalies": anomalies + found + _unsampled(record) + notes_on_answers(plan, workloads),
         }
     )
+
+
+def cut_short(record: RunRecord, stopped: StoppedRecord) -> RunRecord:
+    """A run that a stop condition ended: its phases end where its load did, which is what was measured."""
+    phases = [
+        phase.model_copy(update={"end_ns": min(phase.end_ns, stopped.at_ns)})
+        for phase in record.phases
+        if phase.start_ns < stopped.at_ns
+    ]
+    measured_ns = sum(phase.end_ns - phase.start_ns for phase in phases if phase.measured)
+    return record.model_copy(update={"phases": phases, "measured_ns": measured_ns, "stopped": stopped})
 
 
 def _unsampled(record: RunRecord) -> list[Anomaly]:

@@ -36,17 +36,21 @@ class Recorder:
         writer: RunWriter,
         generator: GeneratorUsage,
         watchers: Observers | None = None,
+        *,
+        keeps_gains: bool = False,
     ) -> None:
+        """keeps_gains: the views of windows have what histograms gained, also where nobody looks on."""
         self._plan = plan
         self._engines = engines
         self._writer = writer
         self._generator = generator
         self._watchers = watchers or Observers()
+        self._keeps_gains = keeps_gains or bool(self._watchers)
         self._looks: list[EngineStats | None] = [None] * len(engines)
         self._gains: list[tuple[Tag, Counts]] = []
         self.last_p95_ns: int | None = None
 
-    def window(self, start_ns: int, end_ns: int, under_way: str = "") -> None:
+    def window(self, start_ns: int, end_ns: int, under_way: str = "") -> WindowView:
         """Close the window start_ns..end_ns (from run zero); `under_way`: the faults that hold."""
         cost = self._generator.window()
         self._gains = []
@@ -57,11 +61,11 @@ class Recorder:
             for event in engine.events():
                 at_ns = event.at_ns - self._writer.zero.monotonic_ns
                 self._writer.event(at_ns, event.kind, **event.details)
+        phase = self._phase_name(start_ns)
+        view = WindowView(start_ns, end_ns, phase, under_way, tuple(rows), tuple(self._gains))
         if self._watchers:
-            phase = self._phase_name(start_ns)
-            self._watchers.window(
-                WindowView(start_ns, end_ns, phase, under_way, tuple(rows), tuple(self._gains))
-            )
+            self._watchers.window(view)
+        return view
 
     def _histograms(self, engine: Engine, start_ns: int, end_ns: int) -> Any:
         names = engine.plan.program.names
@@ -71,7 +75,7 @@ class Recorder:
             measured = self._plan.phases[phase].measured
             tag = Tag(engine.plan.name, names[operation], change.kind, change.outcome.label, measured)
             self._writer.histogram(tag, start_ns, end_ns, change.counts)
-            if self._watchers:
+            if self._keeps_gains:
                 self._gains.append((tag, change.counts))
             if change.kind == "response" and engine.plan.is_planned(names[operation]):
                 responses += change.counts

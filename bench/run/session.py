@@ -30,8 +30,9 @@ from bench.run.anomalies import outages_of
 from bench.run.fixtures import NS_PER_MS, DatasetFixtures, Steps
 from bench.run.plugins import LoadGenerator, LocalGenerator, Observers
 from bench.run.progress import Pace, Progress, ProgressSnapshot
-from bench.run.record import final_record, first_record
+from bench.run.record import cut_short, final_record, first_record
 from bench.run.recorder import POLL_S, Recorder, windows
+from bench.run.stop_conditions import StopConditions
 from bench.run.stop_request import StopRequest
 from bench.scenario.load import placed_refusal
 from bench.scenario.rules.lint import hints_before_a_run
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
     from bench.engine.api import Engine
     from bench.plan.plan import Plan
     from bench.results.generator_records import CalibrationRecord
-    from bench.results.run_record import PairRecord
-    from bench.run.plugins import RunPlugin
+    from bench.results.run_record import PairRecord, StoppedRecord
+    from bench.run.plugins import RunPlugin, WindowView
     from bench.scenario.load import LoadedScenario
     from bench.scenario.model import Scenario
     from bench.stack.stack import Stack
@@ -66,6 +67,17 @@ class _Parts:
     fixtures: DatasetFixtures
     steps: Steps
     plugins: list[RunPlugin]
+    stops: StopConditions
+    stopped: StoppedRecord | None = None
+    """Why the load was ended before its plan."""
+
+    def end_early(self, stopped: StoppedRecord) -> None:
+        """Heal, and plan nothing further."""
+        self.stopped = stopped
+        for plugin in self.plugins:
+            plugin.end_early()
+        for engine in self.engines:
+            engine.stop(at_once=False)
 
     def close(self, note: Callable[[str], None]) -> None:
         """Release everything, each whatever becomes of the others; faults are healed first."""
@@ -74,6 +86,7 @@ class _Parts:
             for engine in self.engines:
                 cleanup.callback(engine.close)
             cleanup.callback(self.sampler.stop)
+            cleanup.callback(self.stops.close)
             for plugin in self.plugins:
                 cleanup.callback(plugin.close)
 
@@ -122,7 +135,7 @@ class Session:
                 targets = dict(self.stack.targets())
                 for plugin in plugins:
                     targets = plugin.prepare(scenario, plan, self.stack, targets)
-                parts = self._assembled(plan, writer, targets, plugins)
+                parts = self._assembled(scenario, plan, writer, targets, plugins)
             except BaseException:
                 for plugin in plugins:
                     plugin.close()
@@ -134,7 +147,12 @@ class Session:
                 parts.close(self.progress.step)
 
     def _assembled(
-        self, plan: Plan, writer: RunWriter, targets: dict[str, Target], plugins: list[RunPlugin]
+        self,
+        scenario: Scenario,
+        plan: Plan,
+        writer: RunWriter,
+        targets: dict[str, Target],
+        plugins: list[RunPlugin],
     ) -> _Parts:
         """Engines see the targets as the plugins left them; data and resources are the stack's own."""
         own = self.stack.targets()
@@ -154,7 +172,9 @@ class Session:
         sampler = Sampler(
             plan, own, self.stack.describe(), writer.resources, lambda: pool_use(engines), writer.activity
         )
-        return _Parts(plan, engines, writer, sampler, DatasetFixtures(plan, own), Steps(plan, own), plugins)
+        fixtures, steps = DatasetFixtures(plan, own), Steps(plan, own)
+        stops = StopConditions(scenario, plan, own)
+        return _Parts(plan, engines, writer, sampler, fixtures, steps, plugins, stops)
 
     def _measured(self, loaded: LoadedScenario, parts: _Parts) -> Path:
         plan, engines, writer, fixtures = parts.plan, parts.engines, parts.writer, parts.fixtures
@@ -183,9 +203,11 @@ class Session:
         parts.sampler.start(start_ns)
         for plugin in parts.plugins:
             plugin.begin(start_ns, writer)
+        parts.stops.begin(start_ns)
         writer.on_event = self.watchers.event
         self.watchers.started(record, writer.zero)
-        recorder = Recorder(plan, engines, writer, self.generators.use(), self.watchers)
+        use, wants = self.generators.use(), bool(parts.stops)
+        recorder = Recorder(plan, engines, writer, use, self.watchers, keeps_gains=wants)
         end_ns = self._windows(parts, recorder, start_ns)
         parts.sampler.stop()
         record = record.model_copy(update={"resources": parts.sampler.record()})
@@ -200,6 +222,8 @@ class Session:
             merge(raw, LOG_RECORD, writer.artifact("operations.npy"))
         interrupted = self.stop.is_asked
         final = final_record(record, plan, results, end_ns)
+        if parts.stopped is not None:
+            final = cut_short(final, parts.stopped)
         for plugin in parts.plugins:
             final = plugin.finish(final, writer.folder)
         outages = outages_of(writer.series_so_far(), final)
@@ -289,12 +313,29 @@ class Session:
                 self.progress.step(said)
                 writer.event(now, "machine_busy", text=said)
             under_way = ", ".join(text for plugin in parts.plugins if (text := plugin.look(now)))
-            recorder.window(before, now, under_way)
+            view = recorder.window(before, now, under_way)
+            self._stop_early(parts, view)
             self._look(parts, recorder, now, monotonic_ns() - start_ns, under_way)
             before = now
             if not any(engine.is_running() for engine in engines):
                 break
         return before
+
+    def _stop_early(self, parts: _Parts, view: WindowView) -> None:
+        """End the load where a condition for that holds; what has not ended a window later is cut off."""
+        if parts.stopped is not None:
+            for engine in parts.engines:
+                engine.stop(at_once=True)
+            return
+        if self.stop.is_asked or (found := parts.stops.look(view)) is None:
+            return
+        planned_ns = parts.plan.duration_ns
+        if found.at_ns >= planned_ns:
+            return
+        stopped = found.model_copy(update={"planned_ns": planned_ns})
+        parts.end_early(stopped)
+        self.progress.step(f"stopped early: {stopped.sentence}")
+        parts.writer.event(stopped.at_ns, "stopped", text=stopped.sentence)
 
     def _look(self, parts: _Parts, recorder: Recorder, now: int, looked_ns: int, under_way: str) -> None:
         """Show how it goes: `now` is the end of the window, and `looked_ns` when the counts are read."""

@@ -2,7 +2,8 @@
 found wrong is reworded and placed in the file.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar, get_args, get_origin
@@ -20,12 +21,14 @@ from bench.scenario.problems import Path, Violation, nearest
 from bench.scenario.rules.grammar import Rule, RuleError, parse_rule
 from bench.scenario.rules.metrics import Outline, check_rule, metrics_of_outlines
 from bench.scenario.source import ListNode, MapNode, Node, Scalar
+from bench.scenario.stop_conditions import check_stop_rule
 from bench.scenario.validators.scenario import check_scenario
 from bench.scenario.validators.workload import check_target, check_workload
 from bench.scenario.values import check_data, node_at, place_of_key, plain
 from bench.scenario.workloads import Workload
 
 _SHOWN_NAMES = 20
+STOP_WHEN = "stop_when"
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -206,10 +209,7 @@ def decoded(root: Node, topology: Topology) -> tuple[Scenario | None, tuple[Rule
 def _rules(
     raw: Any, workloads: list[Workload], phases: list[Phase], topology: Topology
 ) -> tuple[tuple[Rule, ...], list[Violation]]:
-    """The rules that are right, and what is wrong with the others."""
-    texts = raw.get("sla")
-    if not isinstance(texts, list):
-        return (), []
+    """The rules under sla that are right, and what is wrong with others, those under stop_when too."""
     understood = [w for w in workloads if w.has("name", "engine", "driver", "operations")]
     metrics = metrics_of_outlines(
         map(Outline.of, understood), bool(raw.get("faults") or raw.get("actions")), topology
@@ -219,47 +219,58 @@ def _rules(
     names_known = bool(workloads) and len(understood) == len(workloads)
     # Rules name workloads and targets, so a sentence about a rule shows both.
     names = tuple(("workloads", index, key) for index in range(len(workloads)) for key in ("name", "target"))
-    rules: list[Rule] = []
     violations: list[Violation] = []
-    seen: dict[str, int] = {}
-    for index, text in enumerate(texts[:MAX_LOOKED_AT]):
-        if not isinstance(text, str) or not text:
-            continue
-        try:
-            rule = parse_rule(text)
-            check_duration(rule, phases)
-            if names_known or rule.metric.key in metrics or rule.metric.workload in known:
-                check_rule(rule, metrics)
-        except RuleError as error:
-            violations.append(Violation(("sla", index), error.expected, error.found, error.advice, names))
-            continue
-        words = " ".join(text.split())
-        if words in seen:
-            path, first = ("sla", index), ("sla", seen[words])
-            violations.append(
-                Violation(path, "every rule once", "the same rule again", "remove it", (first,))
-            )
-        seen.setdefault(words, index)
-        rules.append(rule)
-    return tuple(rules), violations
+
+    def under(key: str) -> Iterator[Rule]:
+        seen: dict[str, int] = {}
+        for index, text in _texts(raw.get(key)):
+            path = (key, index)
+            try:
+                rule = parse_rule(text)
+                if key == STOP_WHEN:
+                    check_stop_rule(rule)
+                check_duration(rule, phases, measured_only=key != STOP_WHEN)
+                if names_known or rule.metric.key in metrics or rule.metric.workload in known:
+                    check_rule(rule, metrics)
+            except RuleError as error:
+                violations.append(Violation(path, error.expected, error.found, error.advice, names))
+                continue
+            words = " ".join(text.split())
+            if words in seen:
+                first = (key, seen[words])
+                found = Violation(path, "every rule once", "the same rule again", "remove it", (first,))
+                violations.append(found)
+            seen.setdefault(words, index)
+            yield rule
+
+    rules = tuple(under("sla"))
+    deque(under(STOP_WHEN), maxlen=0)
+    return rules, violations
 
 
-def check_duration(rule: Rule, phases: Sequence[Phase]) -> None:
-    """Raise RuleError for a sustained rule that no measured time of these phases could break."""
+def _texts(listed: Any) -> Iterator[tuple[int, str]]:
+    """The rules of a list with their places."""
+    for index, text in enumerate(listed[:MAX_LOOKED_AT] if isinstance(listed, list) else ()):
+        if isinstance(text, str) and text:
+            yield index, text
+
+
+def check_duration(rule: Rule, phases: Sequence[Phase], *, measured_only: bool = True) -> None:
+    """Raise RuleError for a sustained rule that no time of these phases could break."""
     if rule.sustained_ns is None or not all(phase.has("duration_ns", "measured") for phase in phases):
         return
     in_a_row_ns = longest_ns = window_ns = 0
     for phase in phases:
-        in_a_row_ns = in_a_row_ns + phase.duration_ns if phase.measured else 0
+        counts = phase.measured or not measured_only
+        in_a_row_ns = in_a_row_ns + phase.duration_ns if counts else 0
         longest_ns = max(longest_ns, in_a_row_ns)
-        if phase.measured:
-            ends = window_ends(0, phase.duration_ns, measured=True)
+        if counts:
+            ends = window_ends(0, phase.duration_ns, measured=phase.measured)
             window_ns = max(window_ns, phase.duration_ns // len(ends))
     shown = f"for {rule.written.sustained}"
     if rule.sustained_ns > longest_ns > 0:
-        expected = (
-            f"a duration of at most {format_duration_ns(longest_ns)}, the longest measured time in a row"
-        )
+        what = "the longest measured time in a row" if measured_only else "which the run lasts"
+        expected = f"a duration of at most {format_duration_ns(longest_ns)}, {what}"
         raise RuleError(expected, shown, "shorten it, or measure longer")
     if rule.sustained_ns < window_ns:
         expected = f"a duration of at least one window, here {format_duration_ns(window_ns)}"

@@ -25,6 +25,7 @@ from bench.scenario.fields import (
     Whole,
 )
 from bench.scenario.problems import Violation
+from bench.scenario.stop_conditions import Stop
 from bench.scenario.workloads import Workload
 
 
@@ -88,6 +89,7 @@ class Scenario(CheckedModel):
     detection: Detection = Detection.model_validate({})
     integrity: Annotated[tuple[Integrity, ...], Field(max_length=50)] = ()
     sla: Annotated[tuple[Text, ...], Field(max_length=200)] = ()
+    stop_when: Annotated[tuple[Stop, ...], Field(max_length=50)] = ()
     operation_log: Annotated[bool, Field(strict=True)] = False
 
     @property

@@ -6,10 +6,13 @@ import contextlib
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from bench.results.generator_records import CalibrationRecord
+from bench.run.session import Session
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.probes.redis import RespClient
 from chaos.faults import fault_for
@@ -70,3 +73,19 @@ def sleeper() -> Iterator[psutil.Process]:
     with subprocess.Popen(["sleep", "1000"]) as process:
         yield psutil.Process(process.pid)
         process.kill()
+
+
+@pytest.fixture(scope="module")
+def one_self_measurement() -> Iterator[None]:
+    """It is not what is tested here, and takes longer than these runs."""
+    found: list[CalibrationRecord] = []
+    measure = Session._calibrate
+
+    def once(session: Session, plan: Any) -> CalibrationRecord:
+        if not found:
+            found.append(measure(session, plan))
+        return found[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "_calibrate", once)
+        yield

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,8 +14,6 @@ import pytest
 from bench.judge.verdict import Status
 from bench.report import text
 from bench.report.html import run_page
-from bench.results.generator_records import CalibrationRecord
-from bench.run.session import Session
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.probes.health import probe
 from bench.stack.target import Target
@@ -31,24 +28,11 @@ if TYPE_CHECKING:
     from bench.results.writer import RunWriter
     from bench.stack.stack import Stack
 
-pytestmark = pytest.mark.timeout(300)  # the first run of a version compiles
+pytestmark = [
+    pytest.mark.timeout(300),  # the first run of a version compiles
+    pytest.mark.usefixtures("one_self_measurement"),
+]
 MS = 1_000_000
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_self_measurement() -> Iterator[None]:
-    """It is not what is tested here, and takes longer than these runs."""
-    found: list[CalibrationRecord] = []
-    measure = Session._calibrate
-
-    def once(session: Session, plan: Any) -> CalibrationRecord:
-        if not found:
-            found.append(measure(session, plan))
-        return found[0]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Session, "_calibrate", once)
-        yield
 
 
 @pytest.fixture

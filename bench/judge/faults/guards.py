@@ -28,7 +28,13 @@ Found = tuple[str, str, str, Status]
 def fault_findings(run: Run) -> Iterator[Found]:
     """What the faults say about the run as a whole. INVALID where it was no test of the target."""
     faults = run.record.faults
-    made = [fault for fault in faults if fault.kind != NOTHING]
+    ended_ns = run.record.stopped.at_ns if run.record.stopped is not None else None
+    # Those that were still to come when a condition ended the run were not to take effect.
+    made = [
+        fault
+        for fault in faults
+        if fault.kind != NOTHING and (ended_ns is None or (fault.planned_ns or 0) < ended_ns)
+    ]
     without = [fault for fault in made if not fault.took_effect]
     held = [fault for fault in made if fault.took_effect and not fault.healed]
     # healed is null where the target had to come back by itself.

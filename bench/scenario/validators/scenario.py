@@ -9,6 +9,7 @@ from bench.scenario.actions import check_actions
 from bench.scenario.fields import MAX_RATE_PER_S, MAX_TOTAL_NS, MOST_LANES, SHORTEST_CYCLE_NS
 from bench.scenario.model import Phase, Scenario
 from bench.scenario.problems import Violation
+from bench.scenario.stop_conditions import check_stops
 from bench.scenario.validators.faults import check_faults, check_integrity
 from bench.scenario.workloads import Workload
 
@@ -33,6 +34,8 @@ def check_scenario(
         yield from _under("actions", check_actions(scenario.actions, targets, _total_ns(phases), topology))
     if scenario.has("faults"):
         yield from _under("faults", check_faults(scenario.faults, targets, _total_ns(phases), topology))
+    if scenario.has("stop_when"):
+        yield from _under("stop_when", check_stops(scenario.stop_when, _total_ns(phases), topology))
     if scenario.has("integrity"):
         yield from _under("integrity", check_integrity(scenario.integrity, workloads))
 
