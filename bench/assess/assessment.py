@@ -7,6 +7,7 @@ from pathlib import Path
 from bench.assess.capacity import Headroom, capacity_met, rooms
 from bench.assess.documents.judged import documents_of
 from bench.assess.evidence import EvidenceSet, command_for, gather
+from bench.assess.facts import facts_of
 from bench.assess.health import TargetHealth, from_runs, health_met, live
 from bench.assess.matrix import RequirementResult, Row, further_rows, met
 from bench.assess.recommendation import Reason, Recommendation, Score, recommend, score_of
@@ -16,6 +17,7 @@ from bench.assess.sources import FoundRuns, ScenarioFiles, find_runs
 from bench.assess.status import RequirementStatus, listed
 from bench.core.units import counted
 from bench.stack.probes.health import ServiceHealth
+from bench.stack.standing import AskedTarget
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,12 @@ def assess(
     requirements: Requirements,
     health_rows: Sequence[ServiceHealth] = (),
     folder: Path = Path(),
+    asked: Sequence[AskedTarget] = (),
 ) -> Assessment:
     """Assess the runs in `results`; `health_rows` are targets asked now. Nothing is written.
 
-    `folder` is that of the requirements' file, from which it names documents.
+    `asked`: those of them of which more can be known than their health; more is asked where a requirement
+    wants it. `folder` is that of the requirements' file, from which it names documents.
 
     Raises ResultError where there is no such folder.
     """
@@ -115,7 +119,8 @@ def assess(
             return health_met(one, (*live(health_rows), *from_runs(body.within(oldest_ns))))
         if one.capacity is not None:
             return capacity_met(one, space_within(oldest_ns), body, files)
-        return met(one, body.within(oldest_ns), files, documents_of(one, folder, now_ns, oldest_ns))
+        items = [*documents_of(one, folder, now_ns, oldest_ns), *facts_of(one, asked, now_ns)]
+        return met(one, body.within(oldest_ns), files, items)
 
     space = space_within(max_age_ns)
     mets = tuple(judged(one) for one in requirements.requirements)

@@ -7,7 +7,7 @@ the scenario named, whatever the scenario's own file asks: a softened scenario f
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, StringConstraints
 
 from bench.assess.documents.kinds import Age, Document
 from bench.core.units import Mismatch, quoted
@@ -18,10 +18,21 @@ from bench.scenario.rules.grammar import Rule, parse_rule
 MOST = 1000
 NO_LIMIT = "1h"
 """The highest time that a histogram holds: what is only to be recorded is judged against it."""
+Fact = Literal[
+    "up",
+    "uptime",
+    "restart_policy",
+    "health_check",
+    "memory_limit",
+    "cpu_limit",
+    "log_rotation",
+    "password",
+    "tls",
+]
 LEAST_HEADROOM = 0.5
 FLAGS = (0.7, 0.8)
 """Shares of a validated limit from which on a figure is flagged."""
-TOGETHER = ("proofs", "evidence")
+TOGETHER = ("proofs", "evidence", "facts")
 """Keys of a requirement that say what shows it; of several all must hold."""
 ALONE = ("kind", "capacity")
 """Others, of which one stands alone."""
@@ -67,6 +78,17 @@ class Proof(StrictModel):
         return _parsed(self.rule)
 
 
+class TargetFact(StrictModel):
+    """How a target must be set up, or what it must refuse, where it is asked now."""
+
+    target: Text
+    fact: Fact
+    at_least_ns: Age = Field(1, alias="at_least")
+    """Of `uptime`."""
+    path: Annotated[Text, StringConstraints(pattern=r"^/[\x21-\x7e]*$")] = "/"
+    """Over HTTP what is asked for without a password or TLS, below the target's own path."""
+
+
 Level = Literal["must", "should"]
 
 
@@ -94,6 +116,8 @@ class Requirement(StrictModel):
     proofs: Annotated[tuple[Proof, ...], Field(min_length=1, max_length=MOST)] | None = None
     evidence: Annotated[tuple[Document, ...], Field(min_length=1, max_length=MOST)] | None = None
     """Documents of others."""
+    facts: Annotated[tuple[TargetFact, ...], Field(min_length=1, max_length=MOST)] | None = None
+    """Of targets that are asked now."""
     kind: Annotated[Text, AfterValidator(_checked_kind)] | None = None
     """Of a health requirement: the kind of target that must be up."""
     number: Annotated[int, Whole(1, 1000)] = 1

@@ -27,8 +27,12 @@ def default_file() -> Path:
     return own if own.exists() else shipped
 
 
-def load_requirements(path: Path, scenarios: Mapping[str, LoadedScenario] | None = None) -> Requirements:
+def load_requirements(
+    path: Path, scenarios: Mapping[str, LoadedScenario] | None = None, targets: Iterable[str] | None = None
+) -> Requirements:
     """Read and check a file of requirements; with `scenarios` also whether these can show what it asks.
+
+    `targets`: those that facts may be about; any where it is not given.
 
     Raises ScenarioError with every problem.
     """
@@ -41,6 +45,8 @@ def load_requirements(path: Path, scenarios: Mapping[str, LoadedScenario] | None
     violations = [*_violations(contents)]
     if scenarios is not None:
         violations += _unknown(contents, scenarios)
+    if targets is not None:
+        violations += _unknown_targets(contents, [*targets])
     found = [placed(violation, root) for violation in violations]
     problems += [problem for problem in found if problem is not None]
     if problems:
@@ -120,6 +126,14 @@ def _unknown(contents: Requirements, scenarios: Mapping[str, LoadedScenario]) ->
                 check_rule(proof.parsed, metrics_of(loaded.scenario, loaded.topology))
             except RuleError as error:
                 yield Violation((*path, "rule"), error.expected, error.found, error.advice)
+
+
+def _unknown_targets(contents: Requirements, targets: list[str]) -> Iterator[Violation]:
+    for index, requirement in enumerate(contents.requirements):
+        for number, fact in enumerate(requirement.facts or ()):
+            if fact.target not in targets:
+                path = (KEY, index, "facts", number, "target")
+                yield _unknown_name(path, "a target of the stack", fact.target, targets)
 
 
 def _no_scenario(path: tuple[str | int, ...], name: str, known: Iterable[str]) -> Violation:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bench.assess.assessment import Assessment
     from bench.assess.sources import ScenarioFiles
     from bench.core.errors import ExitCode
-    from bench.stack.probes.health import ServiceHealth
+    from bench.stack.standing import AskedTarget
     from bench.stack.target import Target
 
 FORMS = ("html", "markdown", "json", "text")
@@ -89,8 +89,10 @@ def command(
 
     file = requirements or default_file()
     wanted = load_requirements(file)
-    rows = _live_rows(stack_kind, health, services)
-    found = assess(results, _files(scenarios), WallLabel.read().wall_ns, max_age, wanted, rows, file.parent)
+    asked = _asked_now(stack_kind, health, services)
+    rows = [one.health for one in asked]
+    now_ns = WallLabel.read().wall_ns
+    found = assess(results, _files(scenarios), now_ns, max_age, wanted, rows, file.parent, asked)
     form = form or (BY_SUFFIX.get(out.suffix.lower(), "text") if out else "text")
     text = _rendered(found, form, out, colour=out is None and is_colourful())
     if out is None:
@@ -104,18 +106,17 @@ def command(
     return EXIT_CODES[found.recommendation]
 
 
-def _live_rows(stack: str | None, asked: bool, services: Iterable[str]) -> list[ServiceHealth]:
-    """The health of each target; none where it was not asked for and no stack is up.
+def _asked_now(stack: str | None, wanted: bool, services: Iterable[str]) -> list[AskedTarget]:
+    """Each target and how it is; none where it was not asked for and no stack is up.
 
     `stack` is None, "external" (what the environment names), "compose" (the project that runs) or a stack
     file. Nothing is started. Raises UsageError for another stack, TargetError for a service without a name.
     """
-    from bench.cli.stack_command import rows_of_file
     from bench.core.errors import UsageError
     from bench.registry import STARTED, url_variables
     from bench.stack.background.state import read_state
     from bench.stack.external import further_services, named_by_the_user, services_in, url_in
-    from bench.stack.probes.health import health_of
+    from bench.stack.standing import asked, container_ids
 
     if stack in STARTED:
         raise UsageError(
@@ -124,34 +125,49 @@ def _live_rows(stack: str | None, asked: bool, services: Iterable[str]) -> list[
         )
     given = services_in(services, "the command line")
     if stack is not None and stack not in ASKABLE:
-        return rows_of_file(stack) + health_of(given)
+        return [*_standing(stack), *asked(given)]
     background = read_state()
     is_up = background is not None and background.is_up()
-    if not (asked or stack or given or is_up):
+    if not (wanted or stack or given or is_up):
         return []
     targets: list[Target] = list(background.targets) if background is not None and is_up else []
     named = [named_by_the_user(name) for name in url_variables() if url_in(name)]
     for target in [*named, *further_services(), *given]:
         if all((target.name, target.address) != (other.name, other.address) for other in targets):
             targets.append(target)
-    return health_of(targets) + (_compose_rows() if stack == "compose" else [])
+    containers = container_ids(background.described) if background is not None and is_up else {}
+    return asked(targets, containers) + (_in_compose() if stack == "compose" else [])
 
 
-def _compose_rows() -> list[ServiceHealth]:
+def _standing(named: str) -> list[AskedTarget]:
+    """What a stack file describes and runs already. Raises UsageError, ScenarioError."""
+    from bench.core.errors import UsageError
+    from bench.stack.assembled import asked_of_standing
+    from bench.stack.stack_file import find_stack_file, load_stack_file
+
+    path = find_stack_file(named)
+    if path is None:
+        raise UsageError(f"--stack: expected a stack file, found '{named}'; a stack of ours needs no --stack")
+    return asked_of_standing(load_stack_file(path))
+
+
+def _in_compose() -> list[AskedTarget]:
     """Each target that a compose project can have, by itself: one that is missing hides no other."""
     from bench.core.errors import TargetError
     from bench.registry import SERVICES
     from bench.stack.docker.compose import ComposeStack
     from bench.stack.probes.health import ServiceHealth
+    from bench.stack.standing import AskedTarget, asked_of
 
-    rows: list[ServiceHealth] = []
+    rows: list[AskedTarget] = []
     with tempfile.TemporaryDirectory(prefix="holdfast-") as logs:
         for name, service in SERVICES.items():
             try:
                 with ComposeStack({name}, Path(logs)) as stack:
-                    rows += stack.health()
+                    rows += asked_of(stack)
             except TargetError as error:
-                rows.append(ServiceHealth(name, service.kind.name, "unknown", "down", str(error)))
+                health = ServiceHealth(name, service.kind.name, "unknown", "down", str(error))
+                rows.append(AskedTarget(health))
     return rows
 
 

@@ -85,7 +85,8 @@ def _requirements(path: Path, stack: "str | StackFile | None", named: list[Path]
         except ScenarioError:
             continue  # which is reported where that file is checked
         known.setdefault(loaded.scenario.scenario, loaded)
-    contents = load_requirements(path, known)
+    targets = dict.fromkeys(name for one in known.values() for name in one.topology)
+    contents = load_requirements(path, known, targets if known else None)
     areas = len({one.area for one in contents.requirements})
     counts = f"{_counted(len(contents.requirements), 'requirement')}, {_counted(areas, 'area')}"
     return f"{file_name(path)}: ok ({counts})"

@@ -12,7 +12,7 @@ from bench.core.errors import TargetError
 from bench.registry import KINDS, SENTINEL, SERVICES, Topology, load, with_instances
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.external import ExternalStack
-from bench.stack.probes.health import ServiceHealth, health_of
+from bench.stack.probes.health import ServiceHealth
 from bench.stack.services.base import ManagedService, StackService
 from bench.stack.services.postgres_replication import postgres_group
 from bench.stack.services.redis_cluster import redis_cluster
@@ -20,6 +20,7 @@ from bench.stack.services.redis_replication import redis_group
 from bench.stack.services.servers import ManagedProxy
 from bench.stack.stack import Stack, check_names
 from bench.stack.stack_file import StackFile, service_of
+from bench.stack.standing import AskedTarget, asked, asked_of
 from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target, TargetDescription
 
@@ -159,17 +160,23 @@ class AssembledStack(Stack):
 
 
 def health_of_standing(file: StackFile) -> list[ServiceHealth]:
-    """How the targets of a file are that run already; nothing is started, and one hides no other."""
-    rows = health_of(target for name, target in file.described.items() if name in file.targets)
+    """How the targets of a file are that run already."""
+    return [one.health for one in asked_of_standing(file)]
+
+
+def asked_of_standing(file: StackFile) -> list[AskedTarget]:
+    """The targets of a file that run already; nothing is started, and one hides no other."""
+    rows = asked(target for name, target in file.described.items() if name in file.targets)
     with tempfile.TemporaryDirectory(prefix="holdfast-") as logs:
         whole = AssembledStack(file, set(), Path(logs))
         for name, target in file.targets.items():
             if target.place == "compose":
                 try:
                     with whole.part("compose", [name]) as found:
-                        rows += found.health()
+                        rows += asked_of(found)
                 except TargetError as error:
-                    rows.append(ServiceHealth(name, target.kind, "unknown", "down", str(error)))
+                    health = ServiceHealth(name, target.kind, "unknown", "down", str(error))
+                    rows.append(AskedTarget(health))
     return rows
 
 

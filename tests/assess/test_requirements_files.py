@@ -102,10 +102,10 @@ def test_what_does_not_fit_together_is_reported_with_its_place(tmp_path: Path) -
     ) == [
         "requirements.yaml:3:11: capacities[1].key: expected a capacity that drivers show: api, postgres, "
         'pubsub, redis, found "memcached"; name one of those',
-        "requirements.yaml:5:5: requirements[0]: expected proofs or evidence, "
+        "requirements.yaml:5:5: requirements[0]: expected proofs or evidence or facts, "
         "or one of kind, capacity alone, "
         "found none; say what shows it",
-        "requirements.yaml:6:5: requirements[1]: expected proofs or evidence, "
+        "requirements.yaml:6:5: requirements[1]: expected proofs or evidence or facts, "
         "or one of kind, capacity alone, "
         "found kind and capacity; say what shows it",
         'requirements.yaml:6:11: requirements[1].key: expected every key once, found "a"; rename one of them',

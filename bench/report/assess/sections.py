@@ -50,7 +50,7 @@ def compliance(found: Assessment) -> Section:
             *table("Acceptance requirements", REQUIREMENT, [_met(found, met) for met in found.mets]),
             *table("Every proof of the requirements", PROOF, proofs),
             *table(
-                "Evidence of others",
+                "Evidence of others, and facts of targets",
                 ITEM,
                 [_item(found, met, one) for met in found.mets for one in met.items],
             ),

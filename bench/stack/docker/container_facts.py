@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bench.core.clock import NS_PER_S
 from bench.stack.docker.client import ALLOW, CHAOS
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -46,6 +48,15 @@ class Container:
     """Its TCP port -> (host, port) of this machine, of those that are published on IPv4."""
     address: str
     """In its first network, where this machine reaches it too; empty while it is in none."""
+    started_ns: int | None
+    """Wall time of its last start."""
+    memory_limit_bytes: int
+    """0: none."""
+    cpu_limit: float
+    """In CPUs; 0: none."""
+    log_driver: str
+    log_limit: str
+    """The size at which json-file begins another log; empty: never."""
     fixed_ports: frozenset[int]
     """Those published on a port that stays the same over a restart: one that the engine chose does not."""
 
@@ -61,6 +72,7 @@ class Container:
         host = inspected.get("HostConfig") or {}
         state = inspected.get("State") or {}
         network = inspected.get("NetworkSettings") or {}
+        log = host.get("LogConfig") or {}
         ports, networks = _tcp(network.get("Ports")), network.get("Networks") or {}
         return cls(
             id=str(inspected.get("Id", "")),
@@ -79,6 +91,11 @@ class Container:
             address=next(
                 (str(one.get("IPAddress")) for one in (networks.values()) if one.get("IPAddress")), ""
             ),
+            started_ns=wall_ns_of(str(state.get("StartedAt") or "")),
+            memory_limit_bytes=int(host.get("Memory") or 0),
+            cpu_limit=_cpu_limit(host),
+            log_driver=str(log.get("Type") or ""),
+            log_limit=str((log.get("Config") or {}).get("max-size") or ""),
             fixed_ports=frozenset(
                 port
                 for port, bindings in _tcp(host.get("PortBindings")).items()
@@ -119,6 +136,24 @@ def is_frozen(pid: int | None) -> bool | None:
         except OSError:
             continue
     return None
+
+
+def wall_ns_of(text: str) -> int | None:
+    """A time as the engine writes it, 2026-02-02T01:02:03.123456789Z; None for that of a container that never
+    ran.
+    """
+    try:
+        found = datetime.fromisoformat(text[:19] + "+00:00")
+    except ValueError:
+        return None
+    return int(found.timestamp()) * NS_PER_S if found.year > 1 else None
+
+
+def _cpu_limit(host: Any) -> float:
+    if nano := int(host.get("NanoCpus") or 0):
+        return nano / 1e9
+    quota, period = int(host.get("CpuQuota") or 0), int(host.get("CpuPeriod") or 0) or 100_000
+    return max(quota, 0) / period
 
 
 def _health_check_ns(check: Any) -> int | None:

@@ -83,6 +83,11 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def secure(self, context: ssl.SSLContext, host: str) -> None:
+        """Go on over TLS, which the other side has agreed to. Raises ProbeError."""
+        self.buffer.clear()
+        self._socket = self._secured(self._socket, context, host)
+
     def renew(self, deadline_s: float) -> None:
         """All that follows may take that long, as on a new connection."""
         self._deadline_s = round(deadline_s, 3)
