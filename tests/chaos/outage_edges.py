@@ -50,7 +50,7 @@ STRAY_NS = (-3 * MS, 3 * MS)
 """When a stray error is made, from the time a fault is asked for."""
 AROUND_NS = 5 * MS
 """How near to what the observer saw the hypervisor must have had a processor for the look to be disturbed."""
-STRAY_MS = 2
+STRAY_MS = 1
 """How long reads are refused for it: at 1000 arrivals a second, for one of them or two."""
 
 
