@@ -14,6 +14,7 @@ from bench.results.generator_records import CalibrationRecord
 from bench.results.run_record import Anomaly, ProxyRecord, RunRecord
 from bench.scenario.fault_kinds import ACTION, PASSIVE_KINDS
 from chaos import schedule
+from chaos.detectors.alerts import AlertWatch
 from chaos.detectors.detection import CONTAINER_HEALTH, ENGINE_EVENT, WhyBlind, shorter_than, too_few_looks
 from chaos.detectors.polling import Breaker, Detector, PollingDetector, Probe
 from chaos.detectors.replication import ReplicationWatch
@@ -45,6 +46,7 @@ class Chaos:
         """paths: the proxies between the services of the stack, where the scenario has faults on them."""
         self._paths = paths
         self._detectors: list[PollingDetector] = []
+        self._alerts: list[AlertWatch] = []
         self._sentinels: list[SentinelEvents] = []
         self._roles: dict[str, list[RoleWatch]] = {}
         """Target -> the watches of its servers."""
@@ -103,6 +105,11 @@ class Chaos:
                 paths = {topology[each].kind: path_name(name, each) for each in outline.behind}
                 for each in instances_of(name, targets) or (name,):  # each process has its own
                     self._detectors.append(Breaker(targets[each], paths))
+        if scenario.prometheus is not None:
+            self._alerts = [
+                AlertWatch(name, one.alert, one.about or next(iter(self._hit), ""), scenario.prometheus.url)
+                for name, one in scenario.prometheus.alerts.items()
+            ]
         for name in self._hit:
             self._watch_roles(targets[name], targets)
         for detector in self._listeners:
@@ -138,6 +145,7 @@ class Chaos:
         """Those that can notice a fault."""
         return [
             *self._detectors,
+            *self._alerts,
             *self._sentinels,
             *(watch for each in self._replication.values() for watch in each),
         ]
@@ -289,6 +297,7 @@ class Chaos:
         for detector in self._detectors:
             # Several of one name look at one target each, all at the same times.
             blind[detector.detector] = too_few_looks(detector.looks_ns, detector.needed)
+        blind |= {alert.detector: alert.blind() for alert in self._alerts}
         needed = [self._context.health_check_ns(name) for name in self._hit]
         if known := [needed_ns for needed_ns in needed if needed_ns is not None]:
             blind[CONTAINER_HEALTH] = shorter_than(min(known))

@@ -156,12 +156,21 @@ def needed_targets(loaded: Sequence[LoadedScenario]) -> set[str]:
 
 
 def plugins(scenario: Scenario, paths: PathProxies | None = None) -> list[RunPlugin]:
-    """Chaos goes along with faults and checks of data. paths: the proxies between services of its stack."""
-    if not scenario.disturbs and not scenario.integrity:
-        return []
-    from chaos.plugin import Chaos
+    """Chaos goes along with faults, checks of data and alerts; queries have a plugin of their own.
 
-    return [Chaos(paths)]
+    paths: the proxies between services of its stack.
+    """
+    found: list[RunPlugin] = []
+    external = scenario.prometheus
+    if external is not None:
+        from bench.run.prometheus import PrometheusWatch
+
+        found.append(PrometheusWatch(external))
+    if scenario.disturbs or scenario.integrity or (external is not None and external.alerts):
+        from chaos.plugin import Chaos
+
+        found.append(Chaos(paths))
+    return found
 
 
 def path_proxies(loaded: Sequence[LoadedScenario]) -> PathProxies | None:

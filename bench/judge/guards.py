@@ -25,6 +25,7 @@ from bench.results.reader import Run
 from bench.scenario.rules.grammar import Metric, Rule
 from bench.scenario.rules.metric_facts import (
     BY_NAME,
+    PROMQL,
     SHARES_OF_FEW,
     SHARES_OF_MOST,
     arrivals_needed,
@@ -274,6 +275,8 @@ DOUBTS: tuple[Guard, ...] = (
 def needed_samples(rule: Rule) -> int:
     """How many samples the rule's metric needs before it may be judged."""
     percent = rule.metric.percent
+    if rule.metric.name.startswith(f"{PROMQL}.") and (rule.sustained_ns or rule.metric.stat == "max"):
+        return 1  # what Prometheus says is a figure already
     if rule.metric.name in BY_NAME or "incidents" in rule.metric.arguments:
         # The worst of the faults speaks for itself; a mean means no more than a median.
         return 1 if rule.metric.stat in ("max", None) else kills_needed(percent or MEDIAN)

@@ -10,7 +10,7 @@ from bench.core import histogram
 from bench.core.answers import STATUS_CLASSES, Answers
 from bench.core.histogram import Counts
 from bench.core.units import spaced
-from bench.judge import closed_loop
+from bench.judge import closed_loop, external
 from bench.judge.faults import measures
 from bench.judge.faults import measures as fault_measures
 from bench.judge.observation import Observation, Unmeasurable, tally_of
@@ -88,9 +88,11 @@ def observe(run: Run, metric: Metric) -> Observation:
     """What `run` measured for `metric`. Raises Unmeasurable, ResultError for a damaged run."""
     if metric.name in resource_measures.MEASURES:
         return resource_measures.MEASURES[metric.name](run, metric)
+    if metric.name.startswith(external.PREFIX):
+        return external.observe_query(run, metric)
     check_scope(run, metric)
-    if metric.name in fault_measures.MEASURES:
-        return fault_measures.MEASURES[metric.name](run, metric)
+    if (of_faults := fault_measures.measure_of(metric)) is not None:
+        return of_faults(run, metric)
     if metric.name in LATENCIES:
         return _latency(run, metric)
     measure = MEASURES.get(metric.name)

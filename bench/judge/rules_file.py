@@ -11,7 +11,14 @@ from bench.core.errors import Problem, ScenarioError
 from bench.core.units import Mismatch
 from bench.registry import contacts_a_target
 from bench.scenario.rules.grammar import Rule, parse_rule
-from bench.scenario.rules.metrics import MetricSpec, Outline, check_rule, metrics_of_outlines
+from bench.scenario.rules.metric_facts import ALERT
+from bench.scenario.rules.metrics import (
+    MetricSpec,
+    Outline,
+    check_rule,
+    external_metrics,
+    metrics_of_outlines,
+)
 from bench.scenario.source import ListNode, MapNode, Node, Scalar, compose, file_name, read_text
 from bench.scenario.substitution import interpolated
 
@@ -34,6 +41,10 @@ def rules_in(path: Path, run: Run) -> list[Rule]:
     assert isinstance(replaced, ListNode)
     problems += unset
     metrics = metrics_of_outlines(_outlines(run), bool(run.record.faults), run.record.topology)
+    metrics |= external_metrics(
+        {one.name: one.unit for one in run.record.prometheus},
+        {one.detector.removeprefix(ALERT) for one in run.record.detections if one.detector.startswith(ALERT)},
+    )
     rules = []
     for index, node in enumerate(replaced.items):
         found = _rule(node, f"sla[{index}]", metrics)

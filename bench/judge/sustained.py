@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from bench.core import histogram, units
 from bench.core.clock import NS_PER_S
 from bench.core.outcome import OUTCOMES, Outcome
+from bench.judge import external
 from bench.judge.measures import LATENCIES, NETS, check_scope, statistic_ns
 from bench.judge.observation import Observation, Tally, Unmeasurable, tally_of
 from bench.judge.planned_time import ends_by_plan, grid_of, samples_by_plan
@@ -122,6 +123,9 @@ def observe_sustained(run: Run, rule: Rule) -> Observation:
     name = rule.metric.name
     if name in RESOURCES:
         return RESOURCES[name](run, rule)
+    if name.startswith(external.PREFIX):
+        stretch, seen = _worst(run, values := external.answers_by_window(run, rule.metric), rule)
+        return replace(seen, samples=int(np.count_nonzero(~np.isnan(values[stretch.first : stretch.end]))))
     check_scope(run, rule.metric)
     if name in LATENCIES:
         return _latency(run, rule)

@@ -12,6 +12,7 @@ from bench.core import histogram, units
 from bench.core.clock import NS_PER_S
 from bench.core.histogram import Counts
 from bench.core.units import spaced
+from bench.judge import external
 from bench.judge.measures import LATENCIES, observe
 from bench.judge.observation import KNOWN, Unmeasurable
 from bench.judge.resources.growth import (
@@ -36,7 +37,7 @@ from bench.judge.windowed import (
 )
 from bench.results.reader import Run
 from bench.scenario.rules.grammar import Metric, Rule
-from bench.scenario.rules.metric_facts import BY_NAME, RULE_OF_THREE, SHARES_OF_FEW, SHARES_OF_MOST
+from bench.scenario.rules.metric_facts import ALERT, BY_NAME, RULE_OF_THREE, SHARES_OF_FEW, SHARES_OF_MOST
 from bench.statistics.evidence import RatioEvidence, ShareEvidence
 
 
@@ -135,7 +136,9 @@ def uncertainty(run: Run, rule: Rule, check: Check) -> Uncertainty:
         return _latency(run, rule.metric)
     if name in COUNTS:
         return _zero_of(check.observed, check.samples)
-    if name in PER_FAULT:
+    if name.startswith(external.PREFIX) and rule.metric.stat == "mean":
+        return _of_ratio(external.mean_of_answers(run, rule.metric), rule.unit, "batch means")
+    if name in PER_FAULT or name.startswith(f"detection.{ALERT}"):
         return _repeats(run, rule.metric)
     method = OTHERS.get(name)
     return method(run, rule) if method else _none(REASONS.get(name, "one value, without an interval"))

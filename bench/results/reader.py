@@ -193,6 +193,14 @@ class Run:
         """
         return self._resources
 
+    def prometheus(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """What a query of the user's Prometheus said: ns from run zero, and values. Raises ResultError."""
+        if not (self.path / layout.PROMETHEUS).exists():
+            return np.zeros(0, dtype=np.int64), np.zeros(0)
+        mine = [row for row in self._table(layout.PROMETHEUS) if row.get("name") == name]
+        at_ns = np.array([row.get("at_ns") or 0.0 for row in mine], dtype=np.float64).astype(np.int64)
+        return at_ns, np.array([row.get("value") for row in mine], dtype=np.float64)
+
     @cached_property
     def _resources(self) -> list[dict[str, float | str | None]]:
         file = self.path / layout.RESOURCES

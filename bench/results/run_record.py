@@ -164,6 +164,22 @@ class ProxyRecord(Record):
         return proxy_name(self.client, self.target)
 
 
+class PromQueryRecord(Record):
+    """A query of the user's Prometheus during the run; its answers are in prometheus.csv."""
+
+    name: str
+    query: str = ""
+    unit: str = "count"
+    """Of the answers in the file: the base unit of rules."""
+    asked: Whole = 0
+    failed: Whole = 0
+    """Without an answer."""
+    empty: Whole = 0
+    """Answered with nothing."""
+    said: str | None = None
+    """The last failure."""
+
+
 class StoppedRecord(Record):
     """Why a run ended before its plan; times in ns from run zero."""
 
@@ -231,6 +247,7 @@ class RunRecord(Record):
     breaker_open_ns: Whole | None = None
     proxies: list[ProxyRecord] = Field(default_factory=list)
     stopped: StoppedRecord | None = None
+    prometheus: list[PromQueryRecord] = Field(default_factory=list)
     outages: list[OutageRecord] = Field(default_factory=list)
     anomalies: list[Anomaly] = Field(default_factory=list)
 

@@ -18,8 +18,9 @@ from bench.registry import Topology
 from bench.scenario.fields import Parts, kind_of
 from bench.scenario.model import Phase, Scenario
 from bench.scenario.problems import Path, Violation, nearest
+from bench.scenario.prometheus import BASE_UNITS
 from bench.scenario.rules.grammar import Rule, RuleError, parse_rule
-from bench.scenario.rules.metrics import Outline, check_rule, metrics_of_outlines
+from bench.scenario.rules.metrics import Outline, check_rule, external_metrics, metrics_of_outlines
 from bench.scenario.source import ListNode, MapNode, Node, Scalar
 from bench.scenario.stop_conditions import check_stop_rule
 from bench.scenario.validators.scenario import check_scenario
@@ -200,20 +201,23 @@ def decoded(root: Node, topology: Topology) -> tuple[Scenario | None, tuple[Rule
         unsuited = (*check_target(workload, topology), *check_workload(workload))
         violations += [violation.under("workloads", index) for violation in unsuited]
     violations += check_scenario(whole, workloads, phases, topology)
-    rules, unfit = _rules(raw, workloads, phases, topology)
+    rules, unfit = _rules(raw, whole, workloads, phases, topology)
     problems = [reworded(error, root) for error in errors[:MAX_REWORDED]]
     problems += [placed(violation, root) for violation in [*violations, *unfit]]
     return scenario, rules, [problem for problem in problems if problem is not None]
 
 
 def _rules(
-    raw: Any, workloads: list[Workload], phases: list[Phase], topology: Topology
+    raw: Any, whole: Scenario, workloads: list[Workload], phases: list[Phase], topology: Topology
 ) -> tuple[tuple[Rule, ...], list[Violation]]:
     """The rules under sla that are right, and what is wrong with others, those under stop_when too."""
     understood = [w for w in workloads if w.has("name", "engine", "driver", "operations")]
-    metrics = metrics_of_outlines(
-        map(Outline.of, understood), bool(raw.get("faults") or raw.get("actions")), topology
-    )
+    disturbs = bool(raw.get("faults") or raw.get("actions"))
+    metrics = metrics_of_outlines(map(Outline.of, understood), disturbs, topology)
+    if whole.has("prometheus") and whole.prometheus is not None:
+        asked = whole.prometheus
+        queries = {name: BASE_UNITS[one.unit][0] for name, one in asked.metrics.items()}
+        metrics |= external_metrics(queries, asked.alerts if disturbs else ())
     # Where a workload is not understood, a metric that is missing may well be one of its.
     known = {workload.name for workload in understood}
     names_known = bool(workloads) and len(understood) == len(workloads)

@@ -25,6 +25,7 @@ from bench.scenario.fields import (
     Whole,
 )
 from bench.scenario.problems import Violation
+from bench.scenario.prometheus import PrometheusEntry
 from bench.scenario.stop_conditions import Stop
 from bench.scenario.workloads import Workload
 
@@ -88,6 +89,7 @@ class Scenario(CheckedModel):
     actions: Annotated[tuple[ActionEntry, ...], Field(max_length=50)] = ()
     detection: Detection = Detection.model_validate({})
     integrity: Annotated[tuple[Integrity, ...], Field(max_length=50)] = ()
+    prometheus: PrometheusEntry | None = None
     sla: Annotated[tuple[Text, ...], Field(max_length=200)] = ()
     stop_when: Annotated[tuple[Stop, ...], Field(max_length=50)] = ()
     operation_log: Annotated[bool, Field(strict=True)] = False
@@ -95,7 +97,8 @@ class Scenario(CheckedModel):
     @property
     def keeps_operations(self) -> bool:
         """Whether every single operation is logged: asked for, or needed to see recoveries and losses."""
-        return self.operation_log or self.disturbs or bool(self.integrity)
+        alerts = self.prometheus is not None and bool(self.prometheus.alerts)
+        return self.operation_log or self.disturbs or bool(self.integrity) or alerts
 
     @property
     def disturbs(self) -> bool:

@@ -6,7 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import monotonic_ns
 from bench.core.threads import Work
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Detector(ABC):
     """Looks on in a thread of its own, and notes what it sees of targets."""
 
-    detector: ClassVar[str]
+    detector: str
     """Its name in the record."""
 
     def __init__(self, name: str) -> None:

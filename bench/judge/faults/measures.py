@@ -32,7 +32,7 @@ from bench.judge.faults.times import (
 from bench.judge.observation import KNOWN, NEVER, Observation, Repeat, Tally, Unmeasurable, listed
 from bench.judge.planned_time import ends_by_plan, grid_of
 from bench.scenario.rules.grammar import Metric
-from bench.scenario.rules.metric_facts import DETECTORS, RECOVERY_STAMPS
+from bench.scenario.rules.metric_facts import ALERT, DETECTORS, RECOVERY_STAMPS
 
 if TYPE_CHECKING:
     from bench.results.fault_records import IntegrityRecord, RecoveryRecord
@@ -198,6 +198,13 @@ MEASURES: dict[str, Callable[[Run, Metric], Observation]] = {
     "false_alarms": _false_alarms,
     "breaker_open_time": _breaker_open_time,
 }
+
+
+def measure_of(metric: Metric) -> Callable[[Run, Metric], Observation] | None:
+    """What measures it; None for a metric that is not of faults."""
+    if metric.name.startswith(f"detection.{ALERT}"):
+        return detection
+    return MEASURES.get(metric.name)
 
 
 class WindowTooLong(Exception):  # noqa: N818 - a fact about the run, no error of anyone's

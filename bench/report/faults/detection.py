@@ -10,7 +10,7 @@ from bench.report.document import Preformatted, Section, Table, columns
 from bench.report.render.text import WIDTH, wrapped
 from bench.results.fault_records import DetectionRecord, FaultRecord, RecoveryRecord
 from bench.results.reader import Run
-from bench.scenario.rules.metric_facts import DETECTORS
+from bench.scenario.rules.metric_facts import ALERT, in_order
 
 SIGNS = {
     "fault": ("X", "fault"),
@@ -21,6 +21,7 @@ SIGNS = {
     "breaker": ("b", "breaker"),
     "replication": ("r", "replication"),
     "sentinel": ("s", "Sentinel"),
+    ALERT: ("a", "first alert"),
     "promotion": ("P", "new primary"),
     "first": ("1", "first success"),
     "stable": ("S", "stable"),
@@ -198,7 +199,7 @@ def detection_section(run: Run) -> Section:
 def detectors(run: Run) -> list[str]:
     """The detectors of the run, in their usual order."""
     detections = run.record.detections
-    return [name for name in DETECTORS if any(one.detector == name for one in detections)]
+    return in_order(one.detector for one in detections)
 
 
 def detection_cells(run: Run, fault: FaultRecord) -> list[str]:
@@ -245,13 +246,18 @@ def timeline(run: Run, unicode: bool = True) -> Section:
     return Section("", (Preformatted(tuple(lines)),))
 
 
+def _has_sign(detector: str) -> bool:
+    return detector in SIGNS or detector.startswith(ALERT)
+
+
 def time_line(run: Run, fault: FaultRecord) -> TimeLine:
     """What followed a fault: of several workloads the first failure of any, and the last to come back."""
     start_ns = effective_ns(fault)
     marks = {"fault": start_ns}
     for one in run.record.detections:
-        if one.fault == fault.number and one.at_ns is not None and one.detector in DETECTORS:
-            marks[one.detector] = one.at_ns
+        if one.fault == fault.number and one.at_ns is not None and _has_sign(one.detector):
+            sign = ALERT if one.detector.startswith(ALERT) else one.detector
+            marks[sign] = min(one.at_ns, marks.get(sign, one.at_ns))
     for made in run.record.promotions:
         if made.fault == fault.number and made.at_ns is not None:
             marks["promotion"] = made.at_ns

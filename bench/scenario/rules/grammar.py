@@ -28,7 +28,7 @@ from typing import NamedTuple
 from bench.core.answers import STATUS_CLASSES
 from bench.core.units import Mismatch, Quantity, duration_ns, quantity, quoted
 from bench.registry import OF
-from bench.scenario.rules.metric_facts import DETECTORS, RECOVERY_STAMPS
+from bench.scenario.rules.metric_facts import ALERT, DETECTORS, PROMQL, RECOVERY_STAMPS
 
 OPERATORS = ("<=", ">=", "==", "<", ">")
 MAX_RULE_CHARACTERS = 500
@@ -210,7 +210,9 @@ def _metric(text: str) -> Metric:
 
 def scope_and_name(names: list[str]) -> tuple[tuple[str, ...], str]:
     """The names of a metric as its scope and its own: (), "recovery.stable"."""
-    own = 2 if len(names) > 1 and names[-1] in FAMILIES.get(names[-2], ()) else 1
+    family, name = ["", *names][-2:]
+    is_own = family == PROMQL or (family == "detection" and name.startswith(ALERT))
+    own = 2 if is_own or name in FAMILIES.get(family, ()) else 1
     workload, operation = names[:-own][:1], names[:-own][1:]
     return (*workload, *([OF.join(operation)] if operation else [])), ".".join(names[-own:])
 

@@ -5,6 +5,7 @@ statistic the worst of them counts: a service that came back four times of five 
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +24,17 @@ DETECTORS = {
     "replication": "a standby that receives nothing more, or a primary that misses one",
     "sentinel": "the first Sentinel that takes a server for down (+sdown)",
 }
+ALERT = "alert_"
+"""Before the name of an alert under `prometheus`: detection.alert_redis_down."""
+PROMQL = "promql"
+"""Before the name of a query there: promql.backlog.max."""
+
+
+def in_order(detectors: Iterable[str]) -> list[str]:
+    """Detectors as reports list them: those that every run may have, then the user's alerts."""
+    found = dict.fromkeys(detectors)
+    return [name for name in DETECTORS if name in found] + [name for name in found if name not in DETECTORS]
+
 
 CLEAN_RATIO = 0.1
 """Where more arrivals than that fail or stall before the first fault, there is nothing to come back to."""

@@ -17,8 +17,9 @@ from bench.core.answers import STATUS_CLASSES
 from bench.core.units import quoted
 from bench.registry import OF, contacts_a_target, is_planned, kind_of_answers, reachable_targets, received_by
 from bench.scenario.problems import nearest
+from bench.scenario.prometheus import BASE_UNITS
 from bench.scenario.rules.grammar import FAMILIES, Metric, Rule, RuleError, scope_and_name
-from bench.scenario.rules.metric_facts import BY_NAME, FAULT_METRICS, STATS, SUSTAINED
+from bench.scenario.rules.metric_facts import ALERT, BY_NAME, FAULT_METRICS, PROMQL, STATS, SUSTAINED
 
 if TYPE_CHECKING:
     from bench.registry import Topology
@@ -147,7 +148,24 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {"availability": ("window",)}
 def metrics_of(scenario: Scenario, topology: Topology | None = None) -> dict[str, MetricSpec]:
     """Every metric of a scenario by its catalogue name, such as "cache.get.response.pNN"."""
     outlines = map(Outline.of, scenario.workloads)
-    return metrics_of_outlines(outlines, scenario.disturbs, topology)
+    found = metrics_of_outlines(outlines, scenario.disturbs, topology)
+    if scenario.prometheus is None:
+        return found
+    queries = {name: BASE_UNITS[one.unit][0] for name, one in scenario.prometheus.metrics.items()}
+    return found | external_metrics(queries, scenario.prometheus.alerts if scenario.disturbs else ())
+
+
+def external_metrics(queries: Mapping[str, str], alerts: Iterable[str]) -> dict[str, MetricSpec]:
+    """Those of the user's Prometheus. queries: the unit of each in rules; alerts: names, with faults only."""
+    found = {}
+    for query, unit in queries.items():
+        for stat in STATS:
+            name = f"{PROMQL}.{query}.{stat}"
+            found[name] = MetricSpec(name, unit, "lower", "what a query of the user's Prometheus said")
+    for alert in alerts:
+        for name in (f"detection.{ALERT}{alert}", f"detection.{ALERT}{alert}.max"):
+            found[name] = MetricSpec(name, "ns", "lower", "first failure to the firing of that alert")
+    return found
 
 
 def metrics_of_outlines(
@@ -213,7 +231,7 @@ def check_rule(rule: Rule, metrics: Mapping[str, MetricSpec]) -> MetricSpec:
     if spec is None:
         raise _unknown(rule.metric, metrics)
     _check_arguments(rule.metric, spec)
-    if rule.sustained_ns is not None and rule.metric.name not in SUSTAINED:
+    if rule.sustained_ns is not None and not _has_windows(rule.metric.name):
         expected = f"for with one of {', '.join(SUSTAINED)}: every window of a run has them"
         raise RuleError(expected, quoted(rule.subject), "remove for and its duration")
     if rule.unit != spec.unit:
@@ -230,6 +248,10 @@ def check_rule(rule: Rule, metrics: Mapping[str, MetricSpec]) -> MetricSpec:
     if rule.op == ">" and spec.unit == "ratio" and rule.limit >= 1:
         raise RuleError("a limit that can be met", "> 100%, above which no share is", "write == 100%")
     return spec
+
+
+def _has_windows(name: str) -> bool:
+    return name in SUSTAINED or name.startswith(f"{PROMQL}.")
 
 
 def listed(metrics: Iterable[str]) -> str:

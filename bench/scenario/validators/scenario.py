@@ -9,6 +9,7 @@ from bench.scenario.actions import check_actions
 from bench.scenario.fields import MAX_RATE_PER_S, MAX_TOTAL_NS, MOST_LANES, SHORTEST_CYCLE_NS
 from bench.scenario.model import Phase, Scenario
 from bench.scenario.problems import Violation
+from bench.scenario.prometheus import check_prometheus
 from bench.scenario.stop_conditions import check_stops
 from bench.scenario.validators.faults import check_faults, check_integrity
 from bench.scenario.workloads import Workload
@@ -34,6 +35,9 @@ def check_scenario(
         yield from _under("actions", check_actions(scenario.actions, targets, _total_ns(phases), topology))
     if scenario.has("faults"):
         yield from _under("faults", check_faults(scenario.faults, targets, _total_ns(phases), topology))
+    if scenario.has("prometheus", "faults") and scenario.prometheus is not None:
+        hit = [fault.client or fault.target for fault in scenario.faults]
+        yield from _under("prometheus", check_prometheus(scenario.prometheus, hit, topology))
     if scenario.has("stop_when"):
         yield from _under("stop_when", check_stops(scenario.stop_when, _total_ns(phases), topology))
     if scenario.has("integrity"):
