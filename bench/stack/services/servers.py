@@ -19,6 +19,7 @@ from bench.registry import SERVICES
 from bench.stack.probes.health import Facts
 from bench.stack.services.base import ManagedService
 from bench.stack.services.files import DATA
+from bench.stack.services.postgres_set_up import set_up_steps
 from bench.stack.services.programs import (
     Account,
     PostgresPrograms,
@@ -27,7 +28,7 @@ from bench.stack.services.programs import (
     find_postgres,
     find_server_binary,
 )
-from bench.stack.supervisor.supervised import ServiceCommand, SetUpStep
+from bench.stack.supervisor.supervised import ServiceCommand
 from bench.stack.target import Target
 from bench.stack.target_url import url_of
 
@@ -127,20 +128,15 @@ class ManagedPostgres(ManagedService):
         programs = self._programs.usable_by(self._account, directory / "programs", self.name)
         postgres = str(programs.bin / "postgres")
         self._binary = ServerBinary(Path(postgres), programs.origin)
-        data = str(directory / DATA)
+        data = directory / DATA
         configuration = _write_configuration(directory, self._settings())
-        initdb = (str(programs.bin / "initdb"), "-D", data, "-U", USER, "--auth=reject", "--encoding=UTF8")
-        # An error there must not bring the password into the log.
-        alone = (postgres, "--single", "-F", "-c", "log_min_error_statement=panic", "-D", data, "postgres")
-        questions = f"ALTER ROLE {USER} PASSWORD '{self._password}'\nCREATE DATABASE {DATABASE}\n"
         return ServiceCommand(
             self.name,
-            (postgres, "-D", data, "-p", str(target.port), "-c", f"config_file={configuration}"),
-            data,
+            (postgres, "-D", str(data), "-p", str(target.port), "-c", f"config_file={configuration}"),
+            str(data),
             str(log),
-            set_up=(
-                SetUpStep((*initdb, "--locale=C", "--no-sync", "--no-instructions")),
-                SetUpStep(alone, questions),
+            set_up=set_up_steps(
+                programs, self._programs.bin, self._account, data, user=USER, password=self._password
             ),
             environment={"LC_ALL": "C"},
             user_id=self._account.user_id if self._account else None,

@@ -27,6 +27,8 @@ class SetUpStep:
     command: tuple[str, ...]
     input: str = field(default="", repr=False)
     """What it reads from stdin; it may hold a secret."""
+    as_harness: bool = False
+    """Run as the user of the harness, not as the service's."""
 
 
 @dataclass(frozen=True)

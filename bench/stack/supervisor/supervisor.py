@@ -68,6 +68,7 @@ class SetUpStep(NamedTuple):
 
     command: list[str]
     input: str
+    as_harness: bool
 
 
 class Service:
@@ -107,7 +108,7 @@ class Service:
             if step is None:
                 self._process = self._spawn(self._command)
             else:
-                self._process = self._spawn(step.command, step.input)
+                self._process = self._spawn(step.command, step.input, as_harness=step.as_harness)
         except (OSError, subprocess.SubprocessError) as error:
             self._events.write("failed", self.name, text=f"cannot be started: {error}")
             if step is None:
@@ -183,7 +184,10 @@ class Service:
         self.signal_group(self._ending_signal)
         self.signal_group(signal.SIGCONT)
 
-    def _spawn(self, command: list[str], text: str = "") -> "subprocess.Popen[bytes]":
+    def _spawn(
+        self, command: list[str], text: str = "", *, as_harness: bool = False
+    ) -> "subprocess.Popen[bytes]":
+        user, group = (None, None) if as_harness else (self._user, self._group)
         with Path(self._log).open("ab") as log, os.fdopen(os.memfd_create("input"), "w+b", 0) as feed:
             # In memory, for it may hold a password; without text its end is read immediately.
             feed.write(text.encode())
@@ -195,9 +199,9 @@ class Service:
                 stdin=feed,
                 stdout=log,
                 stderr=log,
-                user=self._user,
-                group=self._group,
-                extra_groups=None if self._user is None else [],
+                user=user,
+                group=group,
+                extra_groups=None if user is None else [],
                 # Its own session: a terminal's Ctrl-C is the harness's to decide about.
                 start_new_session=True,
                 # Called after the change of user, which would take the kernel's promise back.

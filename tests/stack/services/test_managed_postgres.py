@@ -285,6 +285,41 @@ def test_a_set_up_that_fails_is_told_with_the_end_of_its_log(
     assert list(temporary.iterdir()) == [programs]
 
 
+def test_data_is_made_once_and_copied_with_another_password(
+    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    passwords, identifiers, logs = [], [], []
+    for number in range(2):
+        with open_stack("embedded", {"postgres"}, tmp_path / f"logs{number}") as stack:
+            target = stack.targets()["postgres"]
+            with connect(target) as connection:
+                row = connection.execute("SELECT system_identifier FROM pg_control_system()").fetchone()
+                connection.execute("CREATE TABLE mine (number int)")  # which the other one must not have
+            passwords.append(str(target.password))
+            identifiers.append(row)
+            logs.append((tmp_path / f"logs{number}" / "postgres.log").read_text())
+    assert passwords[0] != passwords[1]
+    assert identifiers[0] == identifiers[1]
+    assert ["creating configuration files" in log for log in logs] == [True, False]
+    (kept,) = (tmp_path / "cache" / "holdfast" / "postgres").iterdir()
+    assert not any(
+        password.encode() in file.read_bytes() for password in passwords for file in kept.glob("global/*")
+    )
+
+
+def test_data_that_others_may_write_is_not_copied(
+    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "cache" / "holdfast" / "postgres"
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    with open_stack("embedded", {"postgres"}, tmp_path / "logs"):
+        assert "creating configuration files" in (tmp_path / "logs" / "postgres.log").read_text()
+    assert not any(folder.iterdir())
+
+
 @as_root
 def test_a_wheel_where_its_user_may_not_go_is_copied_for_the_stack(open_folder: Path) -> None:
     package = find_postgres("postgres").bin.parents[1]

@@ -27,8 +27,10 @@ with open_stack("embedded", {"api", "postgres_16"}, Path("logs")):
 
 @pytest.mark.parametrize(
     ("log", "said"),
-    [("postgres.log", "creating"), ("api-events.jsonl", "started")],
-    ids=["initdb", "api"],
+    [
+        pytest.param("postgres.log", "creating", id="initdb"),
+        pytest.param("api-events.jsonl", "started", id="api", marks=pytest.mark.long),
+    ],
 )
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.long)])
 def test_nothing_stays_behind(log: str, said: str, number: signal.Signals, open_folder: Path) -> None:
@@ -38,6 +40,7 @@ def test_nothing_stays_behind(log: str, said: str, number: signal.Signals, open_
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
         "TMPDIR": str(temporary),
+        "XDG_CACHE_HOME": str(open_folder / "cache"),  # with nothing in it, so that initdb is run
     }
     with child_process(
         [sys.executable, "-c", PROGRAM],
