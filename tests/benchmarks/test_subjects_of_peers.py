@@ -39,6 +39,7 @@ def check_possible(kept: dict[str, Any]) -> None:
         assert name == "wrk" or result["little"] is None or 0.1 < result["little"] < 1.5, name
 
 
+@pytest.mark.long
 def test_prepared_select_is_counted_by_postgres_as_by_ours(tmp_path: Path) -> None:
     kept = turn_of_each("postgres_select", tmp_path)
     check_possible(kept)
@@ -59,6 +60,7 @@ def test_a_static_answer_is_counted_by_nginx_as_by_ours(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("fastapi") is None, reason="the reference API is not installed")
+@pytest.mark.long
 def test_the_reference_api_answers_ours_and_others(tmp_path: Path) -> None:
     kept = turn_of_each("http_api", tmp_path, "ours", "hey")
     check_possible(kept)

@@ -157,6 +157,7 @@ def test_a_file_that_others_can_read_holds_no_secret(tmp_path: Path) -> None:
         _of_this_user(path, bytes(32))
 
 
+@pytest.mark.long
 def test_a_stranger_at_the_web_ui_starts_nothing_and_reads_nothing(brief: Path, tmp_path: Path) -> None:
     ui = UiProcess(tmp_path / "results", scenarios=brief, HOLDFAST_UI_USER="me", HOLDFAST_UI_PASSWORD=SESAME)
     try:

@@ -161,6 +161,7 @@ def test_a_stop_ends_the_run_in_order_and_keeps_its_folder(ui: UiProcess) -> Non
     assert len(ui.family()) == 1
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_a_run_in_order_and_leaves_nobody(brief: Path, tmp_path: Path) -> None:
     ui = UiProcess(tmp_path / "results", scenarios=brief)
     try:
@@ -250,6 +251,7 @@ def test_a_password_is_asked_for_on_every_route(tmp_path: Path) -> None:
         ui.close()
 
 
+@pytest.mark.long
 def test_without_a_browser_it_exits_with_the_verdict(brief: Path, tmp_path: Path) -> None:
     words = ["-f", "bench/swarm/locustfile.py", "--headless", "--scenarios", str(brief)]
     words += ["--scenario", "brief", "--rate", "100/s", "--out", str(tmp_path / "results")]

@@ -76,6 +76,7 @@ def test_an_action_is_run_at_its_time_undone_and_told_what_it_cost(
     assert f"Action flag: {cost.failed} of {cost.arrivals} arrivals failed" in text
 
 
+@pytest.mark.long
 def test_an_action_that_fails_makes_the_run_invalid_with_what_it_said(
     stack: AssembledStack, tmp_path: Path
 ) -> None:

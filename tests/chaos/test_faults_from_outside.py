@@ -114,6 +114,7 @@ def test_ctrl_c_twice_during_a_fault_undoes_it_all_the_same(shell: Shell) -> Non
     assert not list((shell.folder / "state" / "holdfast" / "faults").glob("*.jsonl"))
 
 
+@pytest.mark.long
 def test_a_paused_server_that_outlives_its_harness_goes_on_by_the_reaper_or_by_bench_heal(
     shell: Shell,
 ) -> None:

@@ -23,6 +23,7 @@ from tests.chaos.test_killed_harness import MARK, ROOT, marked
 from tests.helpers.processes import child_process
 from tests.helpers.waiting import eventually
 
+pytestmark = pytest.mark.long
 SCENARIO = """\
 scenario: slow_dependency
 purpose: What is behind the API is slow for the API alone
@@ -120,7 +121,6 @@ def test_nothing_is_left_of_it(behind: Behind) -> None:
     )
 
 
-@pytest.mark.long
 def test_several_ways_are_slow_at_once_and_each_is_healed_by_itself(behind: Behind, tmp_path: Path) -> None:
     ended = behind.run(
         tmp_path,
@@ -144,7 +144,6 @@ def test_several_ways_are_slow_at_once_and_each_is_healed_by_itself(behind: Behi
     assert {(0, "web"), (1, "web"), (2, "cache")} <= seen
 
 
-@pytest.mark.long
 def test_a_proxy_between_services_that_ends_makes_the_run_invalid_and_the_next_one_has_another(
     behind: Behind, tmp_path: Path
 ) -> None:
@@ -183,7 +182,6 @@ with PathProxies([("api", "redis"), ("api", "postgres")]) as paths:
 """
 
 
-@pytest.mark.long
 def test_a_killed_harness_leaves_neither_a_proxy_nor_the_service_that_goes_through_it(tmp_path: Path) -> None:
     mark = uuid.uuid4().hex
     command = [sys.executable, "-c", HARNESS, str(tmp_path)]

@@ -120,6 +120,7 @@ def test_the_detectors_of_a_scenario_do_not_depend_on_what_else_is_in_the_comman
     assert not shared.record.has("breaker_open_ns")
 
 
+@pytest.mark.long
 def test_a_supervisor_that_is_late_fails_the_rule_of_recovery(restarting: Any, tmp_path: Path) -> None:
     with restarting("700ms") as stack:
         # So far beyond its limit that no other work on the machine can be the reason.
@@ -160,6 +161,7 @@ def test_a_fault_that_hits_nothing_makes_the_run_invalid(restarting: Any, tmp_pa
     assert [fault.took_effect for fault in ended.record.faults] == [True, False]
 
 
+@pytest.mark.long
 def test_faults_of_different_targets_at_one_moment_each_have_their_own_detection(
     stack: EmbeddedStack, tmp_path: Path
 ) -> None:

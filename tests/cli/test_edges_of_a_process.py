@@ -84,6 +84,7 @@ def test_a_closed_standard_stream_changes_nothing_about_a_run(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_a_path_that_is_no_text_is_a_path_like_any_other(tmp_path: Path) -> None:
     name = os.fsdecode(b"brief\xfe.yaml")
     (tmp_path / name).write_text(NOOP.replace("FOR", "300ms"), encoding="utf-8")
@@ -107,6 +108,7 @@ def test_a_path_that_is_no_text_is_a_path_like_any_other(tmp_path: Path) -> None
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_a_run_under_nohup_goes_on_after_the_terminal_has_gone(brief: Path, tmp_path: Path) -> None:
     brief.write_text(NOOP.replace("FOR", "2s"), encoding="utf-8")
     script = (

@@ -83,6 +83,7 @@ def environments(pid: int) -> dict[int, tuple[str, dict[str, str]]]:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_no_child_of_a_run_sees_a_key_that_is_none_of_its_business(bench: Bench) -> None:
     (bench.folder / "shop.py").write_text(LOCUSTFILE, encoding="utf-8")
     process = bench.start(

@@ -81,7 +81,7 @@ sla: ["cache.errors < 1%"]
 """
 
 
-@pytest.mark.parametrize("engine", ["wire", "client"])
+@pytest.mark.parametrize("engine", ["wire", pytest.param("client", marks=pytest.mark.long)])
 @pytest.mark.timeout(300)
 def test_what_a_server_says_is_shown_with_its_escapes_in_every_report(
     bench: Bench, hostile_redis: str, engine: str

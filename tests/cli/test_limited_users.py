@@ -40,8 +40,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         yield target
 
 
-@pytest.mark.parametrize("resp", ["2", "3"])
-@pytest.mark.parametrize("engine", ["wire", "client"])
+@pytest.mark.parametrize(
+    ("engine", "resp"),
+    [
+        ("wire", "3"),
+        ("client", "2"),
+        pytest.param("wire", "2", marks=pytest.mark.long),
+        pytest.param("client", "3", marks=pytest.mark.long),
+    ],
+)
 @pytest.mark.timeout(300)
 def test_a_user_without_ping_info_and_client_can_be_measured(
     bench: Bench, server: Target, engine: str, resp: str
@@ -53,7 +60,7 @@ def test_a_user_without_ping_info_and_client_can_be_measured(
     assert bench.record()["totals"]["outcomes"]["ok"] == 100
 
 
-@pytest.mark.parametrize("engine", ["wire", "client"])
+@pytest.mark.parametrize("engine", ["wire", pytest.param("client", marks=pytest.mark.long)])
 @pytest.mark.timeout(300)
 def test_a_right_that_is_missing_is_named_in_whole_words(bench: Bench, server: Target, engine: str) -> None:
     path = bench.scenario(SCENARIO.replace("ENGINE", engine).replace("RESP", "2"))

@@ -121,7 +121,8 @@ def test_lanes_beyond_the_hard_limit_are_a_limit_of_this_machine_and_not_of_the_
     assert "check the user" not in done.err
 
 
-@pytest.mark.parametrize("engine", ["wire", pytest.param("client", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("engine", ["wire", "client"])
 def test_a_run_that_found_no_free_local_port_is_invalid_and_names_the_ports(bench, engine: str) -> None:
     ip = shutil.which("ip", path="/usr/sbin:/sbin:/usr/bin:/bin")
     alone = ["unshare", "--user", "--map-root-user", "--net"]

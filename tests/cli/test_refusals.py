@@ -113,8 +113,11 @@ def test_a_password_reaches_no_output_and_no_file(bench: Bench, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     "answer",
-    [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", b"\x00\xff\x00\xff\r\n"],
-    ids=["http", "silence", "garbage"],
+    [
+        pytest.param(b"HTTP/1.1 400 Bad Request\r\n\r\n", id="http"),
+        pytest.param(b"", id="silence", marks=pytest.mark.long),
+        pytest.param(b"\x00\xff\x00\xff\r\n", id="garbage"),
+    ],
 )
 def test_what_is_no_redis_is_told_with_the_target_and_what_was_found(bench: Bench, answer: bytes) -> None:
     with listening(answer) as port:

@@ -73,6 +73,7 @@ def test_several_scenarios_give_one_array_and_the_worst_exit_code(bench: Bench) 
     assert done.verdicts[1]["status"] == "FAIL"
 
 
+@pytest.mark.long
 def test_equal_seeds_give_equal_plans_and_another_seed_another(bench: Bench) -> None:
     brief = BRIEF.replace("for: 2s", "for: 200ms").replace("for: 500ms", "for: 100ms")
     for seed in ("7", "7", "8"):
@@ -81,6 +82,7 @@ def test_equal_seeds_give_equal_plans_and_another_seed_another(bench: Bench) -> 
     assert digests[0] == digests[1] != digests[2]
 
 
+@pytest.mark.long
 def test_a_stopped_server_is_seen_in_response_time_and_not_in_service_time(bench: Bench) -> None:
     text = BRIEF.replace("for: 2s", "for: 5s").replace("p95 < 3s", "p99 < 10s")
     process = bench.start("run", bench.scenario(text), "--json", "--out", bench.results)
@@ -112,6 +114,7 @@ def test_a_stopped_server_is_seen_in_response_time_and_not_in_service_time(bench
     assert percentile_ns(service, 50) < percentile_ns(response, 95) / 10
 
 
+@pytest.mark.long
 def test_a_killed_server_is_restarted_and_the_run_goes_on(bench: Bench) -> None:
     text = BRIEF.replace("for: 2s", "for: 4s")
     process = bench.start("run", bench.scenario(text), "--json", "--out", bench.results)
@@ -150,6 +153,7 @@ def test_ctrl_c_keeps_the_partial_run_marks_it_and_leaves_nothing_running(bench:
     assert not bench.partial()
 
 
+@pytest.mark.long
 def test_a_killed_harness_leaves_no_process_and_its_run_is_kept_as_interrupted(bench: Bench) -> None:
     text = BRIEF.replace("for: 2s", "for: 60s")
     process = bench.start("run", bench.scenario(text), "--json", "--out", bench.results)
@@ -178,6 +182,7 @@ def test_results_that_cannot_be_written_are_told_without_a_traceback(bench: Benc
     assert "Traceback" not in done.err
 
 
+@pytest.mark.long
 def test_the_generator_does_not_grow_with_the_run(bench: Bench) -> None:
     """Twenty thousand arrivals a second; the resident memory of the second half is that of the first."""
     text = """\
@@ -200,6 +205,7 @@ sla:
     assert bench.record()["totals"]["planned"] > 90_000
 
 
+@pytest.mark.long
 def test_a_stall_of_the_harness_itself_makes_the_run_invalid_and_not_failed(bench: Bench) -> None:
     text = BRIEF.replace("for: 2s", "for: 4s").replace("p95 < 3s", "p95 < 100ms")
     process = bench.start("run", bench.scenario(text), "--json", "--out", bench.results)
@@ -218,6 +224,7 @@ def test_a_stall_of_the_harness_itself_makes_the_run_invalid_and_not_failed(benc
     assert "generator" in broken["because"]
 
 
+@pytest.mark.long
 def test_work_done_after_the_measured_time_is_no_throughput_of_it(bench: Bench) -> None:
     """One lane answers ten times a second; twenty arrivals a second are planned, and all end at last."""
     text = """\

@@ -58,6 +58,7 @@ def test_a_scenario_runs_on_a_stack_of_the_users_own_names(bench: Bench) -> None
     assert "db" in report.out
 
 
+@pytest.mark.long
 def test_the_scenario_itself_may_name_its_stack(bench: Bench) -> None:
     (bench.folder / "stacks").mkdir()
     (bench.folder / "stacks" / "shop.yaml").write_text(STACK)

@@ -42,6 +42,7 @@ def told(port: int, *, plain: bool) -> dict[str, Any]:
     return answer["found"]
 
 
+@pytest.mark.long
 def test_with_and_without_the_jit_everything_is_the_same(serve: Callable[[Behaviour], LittleServer]) -> None:
     servers = {plain: serve(scripted) for plain in (False, True)}
     compiled, plain = (told(servers[flag].port, plain=flag) for flag in (False, True))

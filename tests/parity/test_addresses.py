@@ -60,8 +60,16 @@ def test_lanes_follow_a_name_that_leads_elsewhere(hosts: Path, driver: str, engi
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("driver", ["redis", "http", "postgres"])
+@pytest.mark.parametrize(
+    ("driver", "engine"),
+    [
+        ("redis", "wire"),
+        ("postgres", "client"),
+        pytest.param("redis", "client", marks=pytest.mark.long),
+        pytest.param("postgres", "wire", marks=pytest.mark.long),
+        *(pytest.param("http", engine, marks=pytest.mark.long) for engine in ENGINES),
+    ],
+)
 def test_an_address_that_swallows_everything_costs_half_a_second_where_there_is_another(
     hosts: Path, backend: Callable[[], Target], driver: str, engine: str
 ) -> None:

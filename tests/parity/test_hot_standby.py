@@ -130,7 +130,7 @@ def test_a_standby_is_preferred_and_not_needed(pair: Pair, engine: str) -> None:
     assert found.outcomes() == {Outcome.OK: 30}
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["wire", pytest.param("client", marks=pytest.mark.long)])
 def test_lanes_that_write_find_the_standby_that_was_promoted_after_the_primary_died(engine: str) -> None:
     with pair_of_servers() as pair:
         target = pair.url("read-write", pair.primary, pair.standby)

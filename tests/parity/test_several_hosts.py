@@ -165,9 +165,18 @@ def named(roles: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Target
         yield replace(roles[0], host="db.test", port=port), leads_to
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
-    "leads_to", [[BOTH[1]], list(BOTH), list(reversed(BOTH))], ids=["new", "both", "new first"]
+    ("engine", "leads_to"),
+    [
+        pytest.param("wire", list(BOTH), id="wire-both"),
+        pytest.param("client", [BOTH[1]], id="client-new"),
+        pytest.param("wire", [BOTH[1]], id="wire-new", marks=pytest.mark.long),
+        pytest.param("client", list(BOTH), id="client-both", marks=pytest.mark.long),
+        *(
+            pytest.param(engine, list(reversed(BOTH)), id=f"{engine}-new first", marks=pytest.mark.long)
+            for engine in ENGINES
+        ),
+    ],
 )
 def test_lanes_follow_the_name_of_a_primary_that_moves(
     roles: Pair, named: tuple[Target, list[str]], engine: str, leads_to: tuple[str, ...]

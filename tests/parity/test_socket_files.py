@@ -99,6 +99,7 @@ sla: [cache.errors < 1%, cache_client.errors < 1%, rows.errors < 1%, rows_client
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_a_run_at_socket_files_is_probed_sampled_and_read_back(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     listening = tmp_path / "listening.yaml"

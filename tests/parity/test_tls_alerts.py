@@ -89,7 +89,7 @@ def test_an_alert_behind_the_handshake_is_called_by_its_name(
     assert AN_ALERT in said(ran)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["client", pytest.param("wire", marks=pytest.mark.long)])
 def test_a_redis_whose_certificate_or_demands_change_in_the_run_is_named_as_the_reason(
     park: Park, certificates: Certificates, tmp_path: Path, engine: str
 ) -> None:

@@ -78,6 +78,7 @@ def test_a_server_that_grows_with_every_cycle_fails_growth_and_slope(
     assert checks["cpu"]["observed"] is not None
 
 
+@pytest.mark.long
 def test_a_server_that_fills_a_cache_and_stops_does_not_fail_the_slope(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

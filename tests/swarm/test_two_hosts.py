@@ -18,7 +18,7 @@ from tests.helpers.processes import child_process
 from tests.helpers.waiting import COMPILE_S, eventually
 from tests.swarm.two_hosts import TwoHosts, two_hosts
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
 ROOT = Path(bench.__file__).parents[1]
 LOCUST = (sys.executable, "-m", "locust", "-f", str(ROOT / "bench" / "swarm" / "locustfile.py"))
 SCENARIO = """\

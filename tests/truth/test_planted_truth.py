@@ -15,7 +15,11 @@ def test_every_behaviour_has_a_verdict_that_it_must_come_to() -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("behaviour", "loop", "threads"),
-    [("fixed", "open", 2), ("hangs", "closed", 1), ("overload", "open", 2)],
+    [
+        ("fixed", "open", 2),
+        ("hangs", "closed", 1),
+        pytest.param("overload", "open", 2, marks=pytest.mark.long),
+    ],
 )
 def test_what_is_bad_never_passes_and_what_is_good_never_fails(
     behaviour: str, loop: str, threads: int

@@ -84,6 +84,7 @@ def test_a_stop_at_once_does_not_wait_for_a_server_that_says_nothing(hurt: Postg
     assert ran.result.counters["leaked_connections"] == 0
 
 
+@pytest.mark.long
 def test_a_killed_server_is_named_in_the_outcomes_and_the_run_goes_on(hurt: PostgresServer) -> None:
     plan = plan_for(deadline="1s", phases={"before": "500ms", "during": "2s", "after": "60s"})
     # As soon as it is back, whenever that is on a busy machine.
