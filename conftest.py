@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 # Hundreds of processes start here: compiled modules are kept even where the environment says otherwise.
@@ -46,6 +48,39 @@ LONGEST = ("browser", "parity", "engine/locust", "stack/services", "stack/superv
 
 COMPILATION = pytest.StashKey[tuple["subprocess.Popen[bytes]", Path]]()
 LOCK = "compilation_lock"
+
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel keeps files in memory
+ENOUGH_BYTES = 6 << 30
+IN_MEMORY = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the data of servers in memory where there is plenty of it; what tests write themselves is on disk.
+
+    A Postgres is more than a thousand files. To make and to remove a hundred of them is a fifth of all the
+    work of the tests, and no test is about how fast a disk is.
+    """
+    if hasattr(config, "workerinput") or "TMPDIR" in os.environ or not has_room(MEMORY):
+        return
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = tempfile.gettempdir()
+    folder = config.stash[IN_MEMORY] = Path(tempfile.mkdtemp(prefix="holdfast-tests-", dir=MEMORY))
+    folder.chmod(0o755)  # servers of root's are another user's
+    os.environ["TMPDIR"] = str(folder)
+    tempfile.tempdir = None  # which is remembered
+
+
+def has_room(memory: Path) -> bool:
+    """Whether files and programs may be kept there, and enough of them."""
+    if not memory.is_dir() or os.statvfs(memory).f_flag & os.ST_NOEXEC:
+        return False
+    return min(shutil.disk_usage(memory).free, psutil.virtual_memory().available) > ENOUGH_BYTES
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing in memory."""
+    if IN_MEMORY in config.stash:
+        shutil.rmtree(config.stash[IN_MEMORY], ignore_errors=True)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -6,7 +6,7 @@ nox -s chaos                every scenario with faults in scenarios/ (--quick, -
 nox -s perf -- FILE.yaml    these scenarios instead; chaos takes files too
 nox -s perf -- --against REV FILE.yaml --both start=COMMAND     a git revision against what lies here
 nox -s tests                all tests but those for Docker, for a browser, and the long ones (-- PATH: these)
-nox -s long                 the tests that take many seconds each, and properties with all their examples
+nox -s long                 the other tests of each kind that take over 3 s, and properties with all examples
 nox -s tests_on-3.13        the same on one of the supported versions of Python
 nox -s lint types           style, workflows and types
 nox -s browser              the tests that drive a Chromium
@@ -44,7 +44,9 @@ nox.options.default_venv_backend = "virtualenv"
 
 # Most tests wait for real servers, so there are more of them at a time than processors. Files stay whole,
 # because their tests share a server, and in their order, because the first ones leave time to compile.
-IN_PARALLEL = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
+# What took long is named at the end: see the rule for `long` in CONTRIBUTING.md.
+IN_PARALLEL = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+SLOW_ONES = ("--durations=30", "--durations-min=3")
 
 LOCK = "requirements.lock"
 
@@ -200,7 +202,7 @@ def chaos(session: nox.Session) -> None:
 @nox.session(requires=[EDITABLE], venv_backend="none")
 def tests(session: nox.Session) -> None:
     """Run the tests that need neither Docker nor a browser and are not long, or those that are named."""
-    run_tests(session, *IN_PARALLEL, *chosen(session.posargs))
+    run_tests(session, *IN_PARALLEL, *SLOW_ONES, *chosen(session.posargs))
 
 
 def chosen(arguments: list[str]) -> list[str]:
@@ -211,9 +213,12 @@ def chosen(arguments: list[str]) -> list[str]:
 
 @nox.session(requires=[EDITABLE], venv_backend="none", default=False)
 def long(session: nox.Session) -> None:
-    """Run the tests that `nox -s tests` leaves out as long, and properties with all their examples."""
+    """Run the tests that `nox -s tests` leaves out as long, and properties with all their examples.
+
+    Long is what takes over three seconds, alone and of any kind of which a shorter test stays in `tests`.
+    """
     run_tests(
-        *(session, *IN_PARALLEL, "-m", "(long or hypothesis) and not browser"),
+        *(session, *IN_PARALLEL, *SLOW_ONES, "-m", "(long or hypothesis) and not browser"),
         *("--hypothesis-profile", "all examples", *session.posargs),
     )
 
