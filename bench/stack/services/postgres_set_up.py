@@ -37,7 +37,13 @@ def set_up_steps(
     bin_folder = programs.bin
     initdb = SetUpStep((str(bin_folder / "initdb"), "-D", str(data), "-U", user, *INITDB))
     # An error there must not bring the password into the log.
-    alone = (str(bin_folder / "postgres"), "--single", "-F", "-c", "log_min_error_statement=panic")
+    alone: tuple[str, ...] = (
+        str(bin_folder / "postgres"),
+        "--single",
+        "-F",
+        "-c",
+        "log_min_error_statement=panic",
+    )
     alone += ("-D", str(data), "postgres")
     database = SetUpStep(alone, f"CREATE DATABASE {user}\n")
     own_password = SetUpStep(alone, f"ALTER ROLE {user} PASSWORD '{password}'\n")
