@@ -45,6 +45,12 @@ ASKABLE = ("external", "compose")
 @click.option(
     "--out", type=NamedPath(path_type=Path, dir_okay=False), help="Write the report to FILE.", metavar="FILE"
 )
+@click.option(
+    "--bundle",
+    type=NamedPath(path_type=Path, dir_okay=False),
+    help="Also write all evidence, with its digests, to this ZIP file.",
+    metavar="FILE",
+)
 @click.option("--health", is_flag=True, help="Check the targets now; a stack that is up is always checked.")
 @click.option(
     "--stack",
@@ -66,6 +72,7 @@ def command(
     max_age: int,
     form: str | None,
     out: Path | None,
+    bundle: Path | None,
     health: bool,
     stack_kind: str | None,
     services: tuple[str, ...],
@@ -83,7 +90,7 @@ def command(
     from bench.assess.assessment import assess
     from bench.assess.recommendation import EXIT_CODES
     from bench.assess.requirements_file import default_file, load_requirements
-    from bench.cli.output import say
+    from bench.cli.output import say, say_problem
     from bench.core.clock import WallLabel
     from bench.report.render.text import is_colourful
 
@@ -93,6 +100,11 @@ def command(
     rows = [one.health for one in asked]
     now_ns = WallLabel.read().wall_ns
     found = assess(results, _files(scenarios), now_ns, max_age, wanted, rows, file.parent, asked)
+    if bundle is not None:
+        from bench.report.assess.bundle import write_bundle
+
+        files = write_bundle(bundle, found, file)
+        say_problem(f"{files} files of evidence in {bundle}: unzip it, then sha256sum -c SHA256SUMS")
     form = form or (BY_SUFFIX.get(out.suffix.lower(), "text") if out else "text")
     text = _rendered(found, form, out, colour=out is None and is_colourful())
     if out is None:

@@ -31,6 +31,8 @@ from bench.report.render import html, markdown, text
 from bench.results.layout import as_json
 
 REASONS_IN_A_TERMINAL = 12
+INDEX = "index.html"
+"""The page over all runs, where `bench report` has put it beside them."""
 SCORECARD = columns("Scorecard:24 | #shown:9 | #warn:7 | #failed:8 | #not shown:11 | #cannot tell:13")
 
 
@@ -239,12 +241,20 @@ def render_html(assessment: Assessment, beside: Path) -> str:
     body = [
         element("h1", TITLE),
         element("p", _subtitle(assessment), class_="soft"),
+        _way_back(assessment, beside),
         _banner(assessment, beside),
         html.cards(_key_figures(assessment)),
         element("nav", element("ul", links), class_="contents", aria_label="Sections"),
         element("main", html.sections(parts, beside)),
     ]
     return page(f"{assessment.recommendation.value}: {TITLE.lower()}", body, styles=[STYLE])
+
+
+def _way_back(assessment: Assessment, beside: Path) -> Html | None:
+    index = assessment.results / INDEX
+    if not index.is_file():
+        return None
+    return element("p", element("a", "All runs", href=html.relative_url(index, beside)))
 
 
 def _banner(assessment: Assessment, beside: Path) -> Html:

@@ -5,12 +5,14 @@ evidence.
 from bench.assess.assessment import Assessment, environments
 from bench.assess.evidence import REPORT
 from bench.assess.health import TargetHealth
-from bench.assess.status import age, date, listed, share, status_of
+from bench.assess.history import histories
+from bench.assess.status import RequirementStatus, age, date, listed, share, status_of
 from bench.core import units
 from bench.core.units import counted
 from bench.judge.verdict import Status
 from bench.report.assess.sections import badge_of, capacity, compliance, named, resilience_section, thresholds
 from bench.report.document import Block, Bullets, Cell, Folded, Link, Preformatted, Section, table
+from bench.report.html.page import SHAPES as SIGN_OF
 
 COMMAND = "bench run "
 SCORE_RULE = (
@@ -32,6 +34,7 @@ def sections(found: Assessment) -> list[Section]:
         thresholds(found),
         resilience_section(found),
         capacity(found),
+        *history(found),
         missing(found),
         evidence(found),
     ]
@@ -101,6 +104,26 @@ def _uptime(one: TargetHealth) -> str:
     if one.uptime_s is None:
         return "unknown"
     return ("at least " if one.evidence is not None else "") + age(one.uptime_s * units.NS["s"])
+
+
+def history(found: Assessment) -> list[Section]:
+    """How requirements stood over the runs; nothing where each has been shown by one run only."""
+    rows: list[tuple[Cell, ...]] = []
+    for one in histories(found.mets, found.found):
+        last = one.stands[-1]
+        way = " ".join(SIGN_OF.get(stand.status.name, "○") for stand in one.stands)
+        before = [stand for stand in one.stands if stand.status is not last.status]
+        earlier = f"{before[-1].status.words}, last by {before[-1].run}" if before else "never another"
+        rows.append((named(found, one.met), way, badge_of(last.status), date(one.since_ns), earlier))
+    if not rows:
+        return []
+    signs = ", ".join(f"{SIGN_OF.get(each.name, '○')} {each.words}" for each in RequirementStatus)
+    said = (
+        "From left to right how each stood after a run of one of its scenarios, the newest last. Each is "
+        f"judged by the limits of today; what documents and targets showed earlier is not kept. {signs}."
+    )
+    columns = "Requirement | Over the runs | Now | Since | Before that"
+    return [Section("History", (said, *table("Requirements over the runs", columns, rows)))]
 
 
 def missing(found: Assessment) -> Section:

@@ -228,6 +228,7 @@ def _small_line(words: str) -> Html:
 
 HERE = Path(__file__).parent
 PAGE = "index.html"
+READINESS = "readiness.html"
 FEW = 2
 """Up to so many runs there is nothing to filter."""
 
@@ -239,12 +240,21 @@ def render(folder: RunFolder, reader: Reader) -> str:
         "main",
         element("h1", f"Runs in {name}"),
         element("p", _summary(entries), class_="soft"),
+        _readiness(entries, reader.folder),
         _cards(entries),
         section("Scenarios", scenario_tables(histories(entries), changes_of(entries))),
         section("All runs", _filters(entries), run_table(entries, reader.folder)),
     )
     styles = [_source("index.css"), _rules(entries)]
     return page(f"Runs in {name}", body, scripts=[_source("shown_count.js")], styles=styles)
+
+
+def _readiness(entries: Sequence[RunEntry], base: Path) -> Html | None:
+    """A link to the assessment of these runs, where `bench assess` has put one beside them."""
+    path = entries[0].path.parent / READINESS
+    if not path.is_file():
+        return None
+    return element("p", element("a", "Production readiness by these runs", href=address(path, base)))
 
 
 def _summary(entries: Sequence[RunEntry]) -> str:
