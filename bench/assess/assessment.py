@@ -205,4 +205,5 @@ def _to_run(
     if away:
         commands.append(f"run the scenarios whose files are not in the folder: {listed(away)}")
     others = [one.todo for one in mets if one.todo and not one.status.is_shown and not one.rows]
+    others += [item.todo for one in mets for item in one.items if item.todo and not item.status.is_shown]
     return (*commands, *dict.fromkeys(others))

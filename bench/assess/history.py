@@ -103,5 +103,6 @@ def _stands(
             if scenario == run.scenario and (run.name, text) in shown:
                 now[scenario, text] = shown[run.name, text]
         if len(now) == len(wanted):
-            stands.append(Stand(started_ns(run), run.name, worst(now.values())))
+            stood = RequirementResult(met.requirement, worst(now.values()), "", None)
+            stands.append(Stand(started_ns(run), run.name, stood.counts_as))
     return stands[-MOST_RUNS:]

@@ -109,6 +109,14 @@ def test_the_page_shows_how_a_requirement_stood_and_since_when(tmp_path: Path) -
         assert "2026-02-09 21:00 UTC" in text
 
 
+def test_what_only_should_hold_has_a_history_of_warnings(tmp_path: Path) -> None:
+    for hours, p95_ms in ((3, 1), (1, 50)):
+        write_run(tmp_path / "r", age_ns=hours * HOUR_NS, p95_ms=p95_ms)
+    found = assessed(tmp_path / "r", LATENCY.model_copy(update={"level": "should"}))
+    (history,) = histories(found.mets, found.found)
+    assert [stand.status.name for stand in history.stands] == ["PASS", "WARN"]
+
+
 def test_a_requirement_that_one_run_speaks_for_has_no_history(tmp_path: Path) -> None:
     write_run(tmp_path / "r")
     found = assessed(tmp_path / "r", LATENCY)

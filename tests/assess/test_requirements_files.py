@@ -158,6 +158,25 @@ def test_what_no_scenario_can_show_is_reported_with_what_there_is(
     assert "own.yaml:11:41: requirements[0].proofs[3].rule" in said
 
 
+def test_what_a_document_cannot_say_is_reported_with_its_place(tmp_path: Path) -> None:
+    def at(text: str) -> list[str]:
+        head = "requirements:\n  - key: a\n    area: A\n    demand: x\n    evidence:\n      - "
+        return [problem.partition(";")[0] for problem in problems_of(tmp_path, head + text + "\n")]
+
+    assert at("{junit: a, sarif: b}") == [
+        "requirements.yaml:6:9: requirements[0].evidence[0]: expected exactly one of junit, coverage, sarif, "
+        "statement, found junit and sarif"
+    ]
+    (found,) = at("{coverage: a, rule: lines >= 80%}")
+    assert found.startswith(
+        "requirements.yaml:6:29: requirements[0].evidence[0].rule: expected a rule about line_rate"
+    )
+    (found,) = at("{coverage: a, rule: line_rate >= 80% for 10s}")
+    assert "expected a rule about the whole" in found
+    (found,) = at("{sarif: a, level: grave}")
+    assert "expected one of error, warning, note" in found
+
+
 def test_areas_that_are_listed_are_those_that_are_used(tmp_path: Path) -> None:
     assert problems_of(tmp_path, "areas:\n  Cash: {weight: 2}\n  Web: {weight: 0}\n" + OWN) == [
         "requirements.yaml:3:17: areas.Web.weight: expected a number above 0 and at most 1000, "

@@ -30,6 +30,8 @@ def _rate_rule(text: str) -> str:
         raise Mismatch(f"a rule about {' or '.join(RATES)}", quoted(str(rule.metric)), "name one of those")
     if rule.unit != "ratio" or rule.limit > 1:
         raise Mismatch("a percentage of at most 100%", quoted(rule.written.limit), "write such as 80%")
+    if rule.sustained_ns is not None:
+        raise Mismatch("a rule about the whole", quoted(text), 'leave "for" out: a report has no time')
     return text
 
 

@@ -16,12 +16,13 @@ from bench.report.html.page import SHAPES as SIGN_OF
 
 COMMAND = "bench run "
 SCORE_RULE = (
-    "A requirement is shown when a rule of its own, judged on the run that speaks for a scenario, holds with "
-    "all its proofs. The score is the share of requirements shown, without weights; it decides nothing. One "
-    "FAIL is NOT READY whatever the score; a requirement not shown is CANNOT TELL. Quick evidence counts, is "
-    "marked, and gives READY WITH WARNINGS at most, as do warnings and whatever else is marked. Parts that a "
-    "system need not have (reverse proxy, search, graph, second Postgres) count only where they were "
-    "looked at."
+    "A requirement is shown when a rule of its own, judged on the run that speaks for a scenario, holds "
+    "with all its proofs, documents and facts. An area stands as its worst requirement. The score is the "
+    "share of requirements shown, without weights; it decides nothing. What only should hold is a warning "
+    "at most. One FAIL is NOT READY whatever the score; a requirement not shown is CANNOT TELL. Quick "
+    "evidence counts, is marked, and gives READY WITH WARNINGS at most, as do warnings and whatever else "
+    "is marked. Parts that a system need not have (reverse proxy, search, graph, second Postgres) count "
+    "only where they were looked at."
 )
 
 
