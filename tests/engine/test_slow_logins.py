@@ -14,9 +14,10 @@ import pytest
 from bench.core.outcome import Outcome
 from bench.engine.wire import layout
 from bench.engine.wire.connector import Connector
-from bench.engine.wire.dialler import ATTEMPT_S, MOST, Dialler, PendingDials, Stream, patience_s
+from bench.engine.wire.dialler import MOST, Dialler, PendingDials, Stream
 from bench.engine.wire.engine import WireEngine
 from bench.engine.wire.shard import Shard
+from bench.stack.addresses import ATTEMPT_S, patience_s
 from bench.stack.target_url import target_of
 from tests.engine.runs import plan_of, run
 from tests.helpers.servers import LittleServer, Talk, answer
