@@ -65,6 +65,12 @@ ASKABLE = ("external", "compose")
     metavar="NAME=URL",
     help="Check this service too, as bench stack status does.",
 )
+@click.option(
+    "--alerts",
+    type=NamedPath(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write Prometheus alert and recording rules and a Grafana dashboard with the measured thresholds.",
+)
 def command(
     results: Path,
     scenarios: Path | None,
@@ -76,12 +82,14 @@ def command(
     health: bool,
     stack_kind: str | None,
     services: tuple[str, ...],
+    alerts: Path | None,
 ) -> ExitCode:
     """Assess production readiness by the latest run of every scenario in RESULTS.
 
     \b
     bench assess
     bench assess --out readiness.html
+    bench assess --alerts monitoring
     bench assess --service search=elasticsearch://127.0.0.1:9200
 
     Exit codes: 0 READY, with or without warnings; 1 NOT READY; 5 CANNOT TELL, because
@@ -105,6 +113,8 @@ def command(
 
         files = write_bundle(bundle, found, file)
         say_problem(f"{files} files of evidence in {bundle}: unzip it, then sha256sum -c SHA256SUMS")
+    if alerts is not None:
+        _write_alerts(alerts, found)
     form = form or (BY_SUFFIX.get(out.suffix.lower(), "text") if out else "text")
     text = _rendered(found, form, out, colour=out is None and is_colourful())
     if out is None:
@@ -204,6 +214,28 @@ def _rendered(found: Assessment, form: str, out: Path | None, colour: bool) -> s
             return forms.render_json(found)
         case _:
             return forms.render_text(found, colour)
+
+
+def _write_alerts(folder: Path, found: Assessment) -> None:
+    from bench.assess.alerting.dashboard import dashboard
+    from bench.assess.alerting.rules import alert_rules, alerts_file, recordings_file
+    from bench.cli.output import say_problem
+    from bench.core.errors import ResultError
+
+    rows = [row for one in found.mets for row in one.rows]
+    written = alert_rules(rows)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultError(
+            f"{folder}: expected to be able to make the folder, found '{error.strerror}'; name another"
+        ) from error
+    _write(folder / "alerts.yaml", alerts_file(written))
+    _write(folder / "recording.yaml", recordings_file(written))
+    _write(folder / "dashboard.json", dashboard(rows))
+    say_problem(
+        f"{folder}: {len(written.alerts)} alerts; {len(written.left_out)} rules without one are listed there"
+    )
 
 
 def _write(out: Path, text: str) -> None:
