@@ -238,6 +238,11 @@ class WireDriver(Protocol):
         is told of each log-in.
         """
 
+    def key_words(self, workload: Workload) -> list[int]:
+        """For each operation, which word of its first command is the key, -1 where it has none; only of a
+        driver that follows the slots of a cluster.
+        """
+
     def prepare(self, target: Target, workload: Workload, seed: int) -> None:
         """Put the keys in place that the operations expect, and have the target look at what it will be
         asked. Raises TargetError, StatementRefused.

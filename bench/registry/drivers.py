@@ -44,6 +44,8 @@ class DriverSpec:
     asks_by_itself: bool = False
     """Whether a user's own program decides what is asked and when: the lanes are its users, the load of a
     phase says how many of them run, and what it asks for beyond the operations ends in `OTHER`."""
+    follows_slots: bool = False
+    """Whether its requests go to the node of a Redis Cluster that serves their key."""
     pipelines: bool = True
     """Whether several requests may be in flight on one lane of the wire engine."""
     answers: Literal["lookups", "rows", "statuses"] | None = None
@@ -73,10 +75,11 @@ _DRIVERS = (
         "redis",
         "bench.drivers.redis.wire",
         engines=("wire", "client"),
-        client="bench.drivers.redis.client",
+        client="bench.drivers.redis.cluster_client",
         protocol="resp",
         forms=("command", "commands"),
         settings=("keys", "value", "parameters", "feeds", "resp", "pipeline", *STEPS),
+        follows_slots=True,
         answers="lookups",
         integrity=frozenset(("acknowledged_writes", "registers")),
         capacity="redis",

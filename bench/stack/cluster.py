@@ -7,6 +7,7 @@ of a node counts first that sees most of the primaries.
 
 from __future__ import annotations
 
+import binascii
 import re
 import socket
 import threading
@@ -22,6 +23,14 @@ SLOTS = 16_384
 LONGEST_VIEW_BYTES = 4 * 1024 * 1024
 FAILED, SUSPECTED = "fail", "fail?"
 _ADDRESS = re.compile(r"(?P<host>.*):(?P<port>\d+)(@\d+)?(,(?P<hostname>[^,]*))?")
+
+
+def slot_of(key: bytes) -> int:
+    """The hash slot of a key: of what stands in its first braces, if something does, else of all of it."""
+    start = key.find(b"{")
+    end = key.find(b"}", start + 1) if start >= 0 else -1
+    tagged = key[start + 1 : end] if end > start + 1 else key
+    return binascii.crc_hqx(tagged, 0) % SLOTS  # CRC16/XMODEM
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,6 @@ from bench.core.clock import NS_PER_S
 from bench.core.errors import TargetError
 from bench.core.outcome import Outcome
 from bench.core.sanitize import redacted
-from bench.drivers.redis import wire as redis
 from bench.drivers.redis.commands import CommandWords, found_by, lookup_of
 from bench.drivers.redis.replies import NoAnswer, ScannedReplies, UnkeptReply, compile_scanner
 from bench.drivers.redis.wire import advice_for_refusal
@@ -54,7 +53,6 @@ from bench.engine.wire.layout import NO_LOOKUP
 from bench.plan.plan import WorkloadPlan
 from bench.protocols.state import TEXT_BYTES, why_lost
 from bench.stack.addresses import SILENCE_S, Places
-from bench.stack.probes.redis import probe_redis
 from bench.stack.target import Target, address_of
 from bench.stack.tls import failure_of
 
@@ -65,12 +63,6 @@ TOO_SLOW = (
     "(bench doctor)"
 )
 AWAY = "check the address, and look into the server's log and at its limit of clients"
-
-
-def check(target: Target, plan: WorkloadPlan) -> None:
-    """Log in once, to name what is wrong while it is easy to name; then write the keys."""
-    probe_redis(target)
-    redis.prepare(target, plan.workload, plan.seed)
 
 
 class _ReadyContext:
@@ -252,6 +244,15 @@ class RedisApplication(ClientDriver):
         self._commands = [
             tuple(CommandWords.of(command, vocabulary, draws) for command in commands) for commands in written
         ]
+        self._null_replies = 0
+        self._make(plan, watch)
+
+    async def settle(self) -> None:
+        """Nothing to do: a connection is back before its call ends."""
+
+    def _make(self, plan: WorkloadPlan, watch: PoolMonitor) -> None:
+        """The client, which opens nothing yet."""
+        workload, target, clock = plan.workload, self._target, self._clock
         deadline_s = workload.deadline_ns / NS_PER_S
         # Any: redis-py leaves the methods that we call untyped.
         self.pool: Any = WatchedPool(
@@ -270,7 +271,6 @@ class RedisApplication(ClientDriver):
             client_name=f"holdfast-{workload.name}",
         )
         self._client: Any = Redis(connection_pool=self.pool)
-        self._null_replies = 0
 
     async def open(self) -> None:
         """Open every connection of the pool, so that no connecting falls into the run."""
@@ -306,13 +306,7 @@ class RedisApplication(ClientDriver):
     async def call(self, ticket: PendingRequest) -> None:
         """One command by itself, several in a pipeline without MULTI."""
         commands = [command.render(ticket) for command in self._commands[ticket.operation]]
-        if len(commands) == 1:
-            replies = [await self._client.execute_command(*commands[0])]
-        else:
-            pipeline = self._client.pipeline(transaction=False)
-            for command in commands:
-                pipeline.pipeline_execute_command(*command)
-            replies = await pipeline.execute(raise_on_error=False)
+        replies = await self._replies(commands)
         lookups = self._lookups[ticket.operation]
         for reply, lookup in zip(replies, lookups, strict=True):
             if isinstance(reply, Exception):
@@ -321,6 +315,15 @@ class RedisApplication(ClientDriver):
             if lookup != NO_LOOKUP:
                 is_kept = not isinstance(reply, UnkeptReply)
                 ticket.answers += found_by(reply, lookup) if is_kept else reply.found(lookup)
+
+    async def _replies(self, commands: list[list[str | bytes]]) -> list[Any]:
+        if len(commands) == 1:
+            return [await self._client.execute_command(*commands[0])]
+        pipeline = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.pipeline_execute_command(*command)
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        return replies
 
     def outcome_of(self, error: BaseException) -> Outcome:
         """What redis-py takes for a broken connection (LOADING, NOAUTH) is an answer all the same."""
@@ -379,7 +382,3 @@ def _reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLError) or error.errno in (ECONNRESET, EPIPE):
         return why_lost(error)
     return os.strerror(error.errno or 0).lower()
-
-
-application = RedisApplication
-"""The client, not yet open."""

@@ -89,6 +89,39 @@ def lookup_of(command: tuple[str, ...]) -> int:
     return LOOKUP_ONE if name in _ONE else NO_LOOKUP
 
 
+_KEYLESS = frozenset(
+    (
+        *("PING", "ECHO", "TIME", "INFO", "DBSIZE", "ROLE", "LASTSAVE", "RANDOMKEY", "KEYS", "SCAN", "WAIT"),
+        *("CLIENT", "CONFIG", "CLUSTER", "COMMAND", "ACL", "LATENCY", "SLOWLOG", "SCRIPT", "FUNCTION"),
+        *("PUBLISH", "PUBSUB", "FLUSHALL", "FLUSHDB", "SWAPDB", "SAVE", "BGSAVE", "BGREWRITEAOF"),
+    )
+)
+_SECOND = frozenset(["BITOP", "OBJECT", "MEMORY", "XINFO", "XGROUP", "DEBUG"])
+_COUNTED = frozenset(["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"])
+"""COMMAND text numkeys key ..."""
+_COUNTED_FIRST = frozenset(["ZINTER", "ZUNION", "ZDIFF", "ZMPOP", "LMPOP", "SINTERCARD", "ZINTERCARD"])
+"""COMMAND numkeys key ..."""
+_COUNTED_SECOND = frozenset(["BLMPOP", "BZMPOP"])
+_STREAMS = frozenset(["XREAD", "XREADGROUP"])
+
+
+def key_at(command: tuple[str, ...]) -> int:
+    """Which word of a command is its first key, by which a cluster chooses the node; -1 where it has none."""
+    name, at = command[0].upper(), 1
+    if name in _KEYLESS:
+        return -1
+    if name in _COUNTED:
+        at = 3 if command[2:3] != ("0",) else -1
+    elif name in _SECOND or name in _COUNTED_FIRST:
+        at = 2
+    elif name in _COUNTED_SECOND:
+        at = 3
+    elif name in _STREAMS:
+        words = [word.upper() for word in command]
+        at = words.index("STREAMS") + 1 if "STREAMS" in words else -1
+    return at if at < len(command) else -1
+
+
 def found_by(reply: Any, kind: int) -> tuple[int, ...]:
     """What a client library's reply to a lookup counts as, in columns of a table of answers."""
     values = list(_values(reply))

@@ -56,5 +56,8 @@ async def connect(dial: Dialler, target: Target, workload: Workload, *, subscrib
     return await logged_in(dial, target, workload, encode("SUBSCRIBE", *names) if subscriber else b"")
 
 
-def prepare(target: Target, workload: Workload, seed: int) -> None:
-    """Channels need no preparation."""
+def prepare(target: Target, workload: Workload, seed: int) -> None:  # noqa: ARG001 - the drivers' common form
+    """Channels need no preparation. Raises TargetError for a cluster."""
+    if target.nodes:
+        advice = "use the driver redis, whose lanes follow hash slots, or name a server of its own by url"
+        raise target.error("a Redis that is one server, for redis_pubsub", "a cluster", advice)

@@ -1,25 +1,29 @@
 """Redis: any command as a template, keys and values from the plan; log-in, and what a refusal means."""
 
 import socket
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 from bench.core.errors import StatementRefused, TargetError
 from bench.core.sanitize import redacted
-from bench.drivers.redis.commands import command_template, encode, lookup_of
+from bench.drivers.redis.commands import command_template, encode, key_at, lookup_of
 from bench.drivers.templates import TemplateWriter, Vocabulary, variables_of
 from bench.engine.api import STEP_S, PlacedStep, steps_at
 from bench.engine.wire.dialler import Dialler, Stream
 from bench.plan.program import Program, Step, Template
 from bench.scenario.templates import value_content
 from bench.scenario.workloads import Workload
+from bench.stack.cluster import SLOTS, slot_of
 from bench.stack.probes.connection import dialled, hang_up
 from bench.stack.probes.redis import auth_words, login_commands
 from bench.stack.target import Target
 
 _ADVICE = (
     ("LOADING", "wait until it has loaded its data"),
+    ("CLUSTERDOWN", "wait until every slot has a primary that serves it, or see CLUSTER NODES"),
     ("MASTERDOWN", "wait until it has its primary back"),
     ("BUSY ", "wait for the script that it runs, or end that with SCRIPT KILL"),
     ("DENIED", "connect from its own machine, or give it a password"),
@@ -129,6 +133,11 @@ def program(workload: Workload, seed: int, target: Target | None = None) -> Prog
     return Program.build(templates, weights, variables, key_variable=0 if variables else -1)
 
 
+def key_words(workload: Workload) -> list[int]:
+    """For each operation, which word of its first command is the key; -1 where it has none."""
+    return [key_at(operation.all_commands[0]) for operation in workload.operations.values()]
+
+
 async def connect(dial: Dialler, target: Target, workload: Workload, *, subscriber: bool) -> Stream:
     """Dial and log in; this driver has no subscribers."""
     assert not subscriber
@@ -152,25 +161,38 @@ def prepare(target: Target, workload: Workload, seed: int) -> None:
     """Write every key once, where the scenario says `preload: true`. What every connection begins with is
     tried out before.
     """
-    if target.nodes:
-        raise target.error("a Redis that is one server", "a cluster", "the load cannot follow its slots yet")
     perform(target, workload, steps_at("connect", workload.connect))
     keys = workload.keys
     if keys is None or not keys.preload:
         return
     content, _ = value_content(workload.value.bytes if workload.value else 1, seed)
     login = [encode(*words) for words in login_commands(target)]
+    batch = min(PRELOAD_BATCH, PRELOAD_BATCH_BYTES // len(content) + 1)
     try:
-        with dialled(target, PRELOAD_TIMEOUT_S) as connection:
-            _require(_exchange(connection, login), target)
-            batch = min(PRELOAD_BATCH, PRELOAD_BATCH_BYTES // len(content) + 1)
+        with ExitStack() as opened:
+            connections: dict[Target, socket.socket] = {}
+            home = _home_of_keys(target)
             for first in range(0, keys.count, batch):
-                names = (
-                    f"{keys.prefix}{n:0{keys.width}d}" for n in range(first, min(first + batch, keys.count))
-                )
-                _require(_exchange(connection, [encode("SET", name, content) for name in names]), target)
+                written = defaultdict[Target, list[bytes]](list)
+                for number in range(first, min(first + batch, keys.count)):
+                    name = f"{keys.prefix}{number:0{keys.width}d}".encode()
+                    written[home(name)].append(encode("SET", name, content))
+                for place, commands in written.items():
+                    if place not in connections:
+                        connections[place] = opened.enter_context(dialled(place, PRELOAD_TIMEOUT_S))
+                        _require(_exchange(connections[place], login), target)
+                    _require(_exchange(connections[place], commands), target)
     except OSError as error:
         raise _failed(target, f"{error}") from error
+
+
+def _home_of_keys(target: Target) -> Callable[[bytes], Target]:
+    """Who has a key: the target itself, or the node of a cluster that serves its slot. Raises OSError."""
+    if not target.nodes:
+        return lambda _: target
+    view = target.cluster_view(PRELOAD_TIMEOUT_S)
+    homes = {slot: target.at(*node.endpoint) for slot in range(SLOTS) if (node := view.owner_of(slot))}
+    return lambda key: homes[slot_of(key)]
 
 
 def perform(
@@ -184,12 +206,22 @@ def perform(
     if not steps:
         return
     login = [encode(*words) for words in login_commands(target)]
+
+    def let_in(place: Target) -> socket.socket:
+        connection = dialled(place, STEP_S)
+        opened(partial(hang_up, connection))
+        _require(_exchange(connection, login), target, "to be let in for the steps around the load")
+        return connection
+
     try:
-        with dialled(target, STEP_S) as connection:
-            opened(partial(hang_up, connection))
-            _require(_exchange(connection, login), target, "to be let in for the steps around the load")
+        with let_in(target) as connection:
             for path, words in steps:
-                if (said := _exchange(connection, [encode(*words)])) is not None:
+                said = _exchange(connection, [encode(*words)])
+                if said is not None and target.nodes and said.startswith("MOVED "):
+                    host, _, port = said.split()[2].rpartition(":")
+                    with let_in(target.at(host or target.host, int(port))) as other:
+                        said = _exchange(other, [encode(*words)])
+                if said is not None:
                     found = f"the answer '{_said(said, target, [words])}'"
                     raise StatementRefused(
                         path, None, "a command that the server accepts", found, advice_for_refusal(said)

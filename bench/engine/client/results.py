@@ -19,12 +19,12 @@ from bench.engine.client.timing import LoopLag, unread_ns
 from bench.engine.wire import layout
 from bench.engine.wire.layout import (
     DEADLINE_NS,
-    FLIGHT_COLUMNS,
     IDEAL,
     KIND_COUNT,
     KIND_NAMES,
     OPERATION_COUNT,
     PLANNED,
+    RECORDED_COLUMNS,
     ROW,
     SENT,
     SERVICE,
@@ -39,8 +39,8 @@ from bench.plan.plan import WorkloadPlan
 # batch[n, column]: the columns of a flight (layout; IDEAL and UNREAD are found out here), then these.
 # WAIT: for a connection of the pool, -1 where none was asked for. HELD: how long the generator held it back
 # before that, -1 where it never began.
-OUTCOME, DONE, WAIT, LANE, HELD = range(FLIGHT_COLUMNS, FLIGHT_COLUMNS + 5)
-BATCH_COLUMNS = FLIGHT_COLUMNS + 5
+OUTCOME, DONE, WAIT, LANE, HELD = range(RECORDED_COLUMNS, RECORDED_COLUMNS + 5)
+BATCH_COLUMNS = RECORDED_COLUMNS + 5
 # connections[number, column]: when it became free, and when it would have (bench.engine.wire.lateness).
 FREE, IDEAL_FREE = range(2)
 CONNECTIONS = 4096

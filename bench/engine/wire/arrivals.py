@@ -23,6 +23,8 @@ from bench.engine.wire.layout import (
     CONNECTED_LANES,
     DURATION_NS,
     FREE_LANES,
+    HOPS,
+    IDEAL,
     KEY,
     KEY_VARIABLE,
     LANES_IN_ALL,
@@ -43,6 +45,7 @@ from bench.engine.wire.layout import (
     SEED,
     SEGMENT,
     SEGMENTS,
+    SENT,
     SHARED,
     TAKEN,
     THREAD,
@@ -172,6 +175,33 @@ def operation_of(settings: NDArray[np.int64], shares: NDArray[np.float64], index
 
 
 @inner
+def describe(t: Tables, slot: NDArray[np.int64], index: int, planned: int, now: int) -> None:
+    """Write arrival `index` into a row of `waiting`; in a closed loop it is of the phase of `now`."""
+    settings, state = t.settings, t.state
+    if settings[CLOSED] == 1:
+        state[NEXT_STRETCH] = stretch_at(t.pacing, state[NEXT_STRETCH], now)
+    phase = int(t.pacing[state[NEXT_STRETCH], P_NUMBER])
+    operation = operation_of(settings, t.shares, index)
+    slot[PLANNED] = planned
+    slot[IDEAL] = planned
+    slot[SENT] = -1
+    slot[HOPS] = 0
+    slot[ARRIVAL] = index
+    slot[OPERATION] = operation
+    slot[ROW] = phase * settings[OPERATION_COUNT] + operation
+    slot[KEY] = -1
+    if settings[KEY_VARIABLE] >= 0:
+        slot[KEY] = draw(t.variables[settings[KEY_VARIABLE]], settings[SEED], index)
+
+
+@inner
+def note_taken(t: Tables, slot: NDArray[np.int64]) -> None:
+    """Count an arrival as taken from the plan."""
+    t.taken[slot[ROW]] += 1
+    t.gauges[TAKEN] += 1
+
+
+@inner
 def take(t: Tables, now: int) -> None:
     """Append the head arrival to `waiting` and move on.
 
@@ -179,25 +209,11 @@ def take(t: Tables, now: int) -> None:
     """
     settings, state = t.settings, t.state
     index = state[NEXT_INDEX]
-    if settings[CLOSED] == 1:
-        planned = now
-        state[NEXT_STRETCH] = stretch_at(t.pacing, state[NEXT_STRETCH], now)
-    else:
-        planned = state[NEXT_PLANNED]
-    phase = int(t.pacing[state[NEXT_STRETCH], P_NUMBER])
-    operation = operation_of(settings, t.shares, index)
-    row = phase * settings[OPERATION_COUNT] + operation
+    planned = now if settings[CLOSED] == 1 else state[NEXT_PLANNED]
     slot = t.waiting[state[WAITING]]
-    slot[PLANNED] = planned
-    slot[ARRIVAL] = index
-    slot[OPERATION] = operation
-    slot[ROW] = row
-    slot[KEY] = -1
-    if settings[KEY_VARIABLE] >= 0:
-        slot[KEY] = draw(t.variables[settings[KEY_VARIABLE]], settings[SEED], index)
+    describe(t, slot, index, planned, now)
     state[WAITING] += 1
-    t.taken[row] += 1
-    t.gauges[TAKEN] += 1
+    note_taken(t, slot)
     if settings[CLOSED] == 1:
         state[NEXT_INDEX] = next_turn(settings, index)
     else:

@@ -23,6 +23,8 @@ from bench.core.machine_limits import OwnLimits, limit_in, refusal_of
 from bench.core.outcome import Outcome
 from bench.core.threads import ask_for_turns_of
 from bench.engine.board import Reconnection
+from bench.engine.wire import layout
+from bench.engine.wire.cluster import ClusterMap, GroupPlaces
 from bench.engine.wire.dialler import Dialler, PendingDials, Stream
 from bench.engine.wire.shard import Shard
 from bench.stack.addresses import ATTEMPT_S, Place, patience_s
@@ -58,6 +60,28 @@ TOO_SLOW = (
 KEPT_NOTES = 100_000
 
 
+class Side:
+    """What lanes have in common that connect to the same place: the target, or one group of a cluster."""
+
+    def __init__(self, dialler: Dialler) -> None:
+        self.dialler = dialler
+        # One scout at a time dials a target that is unreachable; the others wait for its success.
+        self.scout: asyncio.Task[None] | None = None
+        self.back: asyncio.Event | None = None
+
+    def note_away(self) -> None:
+        """The target is unreachable: the first task that finds out becomes the scout."""
+        if self.back is None:
+            self.back = asyncio.Event()
+            self.scout = asyncio.current_task()
+
+    def note_back(self) -> None:
+        """Somebody was let in, or the scout gave up: everybody may dial."""
+        if self.back is not None:
+            self.back.set()
+        self.scout, self.back = None, None
+
+
 class Connector:
     """Keeps every lane of a workload's shards connected to one target."""
 
@@ -68,8 +92,12 @@ class Connector:
         connect: Connect,
         deadline_s: float = ATTEMPT_S,
         log_in: LogInLane | None = None,
+        cluster: ClusterMap | None = None,
     ) -> None:
+        """cluster: whose groups the lanes belong to in turn, as the loops have them."""
         self._target = target
+        self._cluster = cluster
+        self._moved_seen = 0
         self._log_in = log_in
         self._deadline_s = deadline_s
         self._slowest_s = 0.0
@@ -82,7 +110,10 @@ class Connector:
         self._busy: set[tuple[int, int]] = set()
         self._places: dict[tuple[int, int], Place | None] = {}
         """Where each lane was connected last."""
-        self._dialler = Dialler(target)
+        places = (
+            [GroupPlaces(cluster, number) for number in range(cluster.tables.group_count)] if cluster else []
+        )
+        self._sides = [Side(Dialler(target, place)) for place in places] or [Side(Dialler(target))]
         self.reconnections: deque[Reconnection] = deque(maxlen=KEPT_NOTES)
         self.reconnection_count = 0
         self.failure: Exception | None = None
@@ -99,9 +130,6 @@ class Connector:
         self.own_limits = OwnLimits()
         """What of this machine's own kept lanes away."""
         self._gate = asyncio.Semaphore(DIALS_AT_ONCE)
-        # One scout at a time dials a target that is unreachable; the others wait for its success.
-        self._scout: asyncio.Task[None] | None = None
-        self._back: asyncio.Event | None = None
         self._is_closed = False
 
     def open_all(self) -> None:
@@ -134,7 +162,13 @@ class Connector:
             loop.call_soon_threadsafe(loop.stop)
         thread.join()
         self._thread = None
-        self._dialler.close()
+        for side in self._sides:
+            side.dialler.close()
+        if self._cluster is not None:
+            self._cluster.close()
+
+    def _side_of(self, lane: int) -> Side:
+        return self._sides[lane % len(self._sides)]
 
     # --- in the connector's thread ------------------------------------------------------------------
 
@@ -197,17 +231,33 @@ class Connector:
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(shard.notify_fd)
         now = monotonic_ns()
+        self._look_at_slots()
         for lane in range(shard.lanes + shard.subscribers):
             if (number, lane) not in self._busy and shard.wants(lane):
                 self._busy.add((number, lane))
                 if shard.left_read_only(lane) and (place := self._places.get((number, lane))) is not None:
-                    self._dialler.left(place)
+                    self._side_of(lane).dialler.left(place)
                 task = asyncio.ensure_future(self._reconnect(number, lane, now))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
+    def _look_at_slots(self) -> None:
+        """Have the table of slots corrected where a node has said that it is out of date."""
+        if self._cluster is None:
+            return
+        moved = sum(shard.gauge(layout.REDIRECTS) for shard in self._shards)
+        if moved != self._moved_seen:
+            self._moved_seen = moved
+            task = asyncio.ensure_future(self._correct_slots(self._cluster))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _correct_slots(self, cluster: ClusterMap) -> None:
+        with contextlib.suppress(OSError):  # then the next redirection, or dial, asks again
+            await cluster.ask()
+
     async def _reconnect(self, number: int, lane: int, lost_ns: int) -> None:
-        attempts = 0
+        attempts, side = 0, self._side_of(lane)
 
         def hand_over(stream: Stream) -> None:
             # A server that closes after each answer would fill the run with what is no outage.
@@ -221,7 +271,7 @@ class Connector:
         dials = PendingDials(hand_over)
         try:
             while True:
-                await self._wait_for_turn(dials, lost_ns)
+                await self._wait_for_turn(side, dials, lost_ns)
                 if dials.is_over():
                     break
                 attempts += 1
@@ -231,9 +281,9 @@ class Connector:
                 self._note_failures(failures)
                 if dials.is_over():
                     break
-                self._note_away()
+                side.note_away()
             dials.close()
-            if self._scout is asyncio.current_task():
+            if side.scout is asyncio.current_task():
                 await asyncio.sleep(HEAD_START_S)
         except Exception as failure:  # noqa: BLE001 - reported to the session; the lane stays down
             self._busy.discard((number, lane))
@@ -241,7 +291,7 @@ class Connector:
         finally:
             dials.close()
             # Whatever happened, the lanes behind a scout must not wait for it any more.
-            self._note_back()
+            side.note_back()
 
     def _note_failures(self, failures: list[BaseException]) -> None:
         """Remember why dials failed; raises what no dial should fail with."""
@@ -268,23 +318,11 @@ class Connector:
         """Lanes that were lost and have no connection yet."""
         return len(self._busy)
 
-    def _note_away(self) -> None:
-        """The target is unreachable: the first task that finds out becomes the scout."""
-        if self._back is None:
-            self._back = asyncio.Event()
-            self._scout = asyncio.current_task()
-
-    def _note_back(self) -> None:
-        """Somebody was let in, or the scout gave up: everybody may dial."""
-        if self._back is not None:
-            self._back.set()
-        self._scout, self._back = None, None
-
-    async def _wait_for_turn(self, dials: PendingDials, lost_ns: int) -> None:
+    async def _wait_for_turn(self, side: Side, dials: PendingDials, lost_ns: int) -> None:
         """Wait until this lane may dial, or until an earlier dial of it is let in after all."""
-        if self._back is None:
+        if side.back is None:
             return
-        if self._scout is asyncio.current_task():
+        if side.scout is asyncio.current_task():
             if monotonic_ns() - lost_ns > PATIENT_AFTER_NS:
                 await asyncio.sleep(PATIENT_RETRY_S)
                 return
@@ -292,10 +330,10 @@ class Connector:
                 # The loop's own timers have steps of a millisecond and end late; whatever else it could
                 # do meanwhile can wait for so long.
                 time.sleep(RETRY_S)
-                if not self._dialler.is_refused():
+                if not side.dialler.is_refused():
                     return
             return
-        back = self._back
+        back = side.back
         while not dials.is_over() and not back.is_set():
             self._note_failures(await dials.first(None, back))
 
@@ -305,7 +343,7 @@ class Connector:
             async with asyncio.timeout(timeout_s):
                 if self._log_in is not None:
                     await self._log_in(number, lane)
-                stream = await self._connect(self._dialler, subscriber)
+                stream = await self._connect(self._side_of(lane).dialler, subscriber)
         except ssl.SSLError as error:
             found = failure_of(error)
             assert found is not None

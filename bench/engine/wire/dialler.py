@@ -17,7 +17,7 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from bench.core.errors import TargetError
 from bench.engine.wire import openssl
@@ -105,12 +105,29 @@ Attempt = Callable[[Place, float | None], Awaitable[Stream]]
 """Opens a connection to a place, which has so many seconds to accept it, if not as long as it takes."""
 
 
+class PlacesNow(Protocol):
+    """Where something may be at this moment, as `bench.stack.addresses.Places` has it."""
+
+    async def now(self) -> list[Place]:
+        """The places of this moment, at least one. Raises OSError where there is none."""
+
+    def took(self, place: Place) -> None:
+        """A connection was opened there."""
+
+    def left(self, place: str) -> None:
+        """A server there takes no writes, or does not answer."""
+
+    def close(self) -> None:
+        """Let go of what it asks with. Idempotent."""
+
+
 class Dialler:
     """Dials one target."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, places: PlacesNow | None = None) -> None:
+        """places: where it may be, if that is not what the target says itself."""
         self._target = target
-        self._places = Places(target)
+        self._places = places if places is not None else Places(target)
         self._client: TlsClient | None = None
         self._refused: Place | None = None
         """The only place of the target, if it refused the last connection."""

@@ -28,6 +28,7 @@ from bench.engine.api import (
 )
 from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, open_log, sum_of
 from bench.engine.wire import layout
+from bench.engine.wire.cluster import ClusterMap, check_lanes
 from bench.engine.wire.connector import Connector
 from bench.engine.wire.dialler import Dialler, Stream
 from bench.engine.wire.shard import Shard, new_queue
@@ -69,12 +70,16 @@ class WireEngine:
         threads, segment = wanted.threads, plan.segment
         assert segment.count == 1 or not wanted.subscribers, "a subscriber knows all publishers"
         lanes = share_of(wanted.lanes, segment.count, segment.number)
+        cluster: ClusterMap | None = None
+        if target is not None and target.nodes and DRIVERS[wanted.driver].follows_slots:
+            cluster = ClusterMap(target, self._driver.key_words(wanted))
+        self._is_cluster = cluster is not None
         self._is_first = segment.number == 0
         self.logs: list[Path] = []
         self._shards: list[Shard] = []
         # A closed loop has no queue, and noop no lanes to wait for.
         contacts = contacts_a_target(wanted.driver)
-        is_shared = threads > 1 and not workload.is_closed and contacts
+        is_shared = threads > 1 and not workload.is_closed and contacts and cluster is None
         self._queue = new_queue(threads) if is_shared else None
         log, first_lane = None, 0
         for number in range(threads):
@@ -82,6 +87,8 @@ class WireEngine:
                 path, log = open_log(plan, workload, number, 1 if is_shared else threads, log_folder)
                 self.logs.append(path)
             thread_lanes = share_of(lanes, threads, number)
+            if target is not None and cluster is not None:
+                check_lanes(target, thread_lanes, cluster.tables.group_count)
             self._shards.append(
                 Shard(
                     workload,
@@ -95,9 +102,12 @@ class WireEngine:
                     queue=self._queue,
                     subscribers=share_of(wanted.subscribers or 0, threads, number),
                     log=log,
+                    cluster=cluster.tables if cluster is not None else None,
                 )
             )
             first_lane += thread_lanes
+        if cluster is not None:
+            cluster.watch(self._shards)
         self._reader = BoardReader([shard.board for shard in self._shards])
         self._answers = AnswerReader([shard.board for shard in self._shards])
         self._connector: Connector | None = None
@@ -107,7 +117,7 @@ class WireEngine:
                 self._log_in = self._driver.log_in(target, workload, plan.run_label, self._on_logged_in)
             log_in = self._log_in_lane if self._log_in is not None else None
             deadline_s = wanted.deadline_ns / NS_PER_S
-            self._connector = Connector(target, self._shards, self._connect, deadline_s, log_in)
+            self._connector = Connector(target, self._shards, self._connect, deadline_s, log_in, cluster)
         self._measured = [phase.measured for phase in plan.phases]
 
     async def _connect(self, dial: Dialler, subscriber: bool) -> Stream:
@@ -243,6 +253,7 @@ class WireEngine:
             "lost_connections": self._sum(layout.LOST_CONNECTIONS),
             "reconnects": self._connector.reconnection_count if self._connector else 0,
             "null_replies": self._sum(layout.NULL_REPLIES),
+            **({"redirects": self._sum(layout.REDIRECTS)} if self._is_cluster else {}),
             **self._protocol_counters(),
             **(self._connector.own_limits.counters() if self._connector else {}),
             **(self._log_in.made.counters() if self._log_in else {}),

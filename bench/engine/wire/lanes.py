@@ -5,6 +5,13 @@ from numpy.typing import NDArray
 
 from bench.core.jit import inner, int64
 from bench.engine.wire.arrivals import may_take, take_head
+from bench.engine.wire.groups import (
+    collect,
+    give_back,
+    queue_in_group,
+    replies_of,
+    write_asking,
+)
 from bench.engine.wire.lateness import free_from, note_sent, unread_by_stall
 from bench.engine.wire.layout import (
     ADOPTED,
@@ -12,11 +19,16 @@ from bench.engine.wire.layout import (
     BYTES_SENT,
     CONNECTED,
     COUNT,
+    DEADLINE_NS,
     EPOLL,
     FAILED,
     FD,
     FLIGHT_COLUMNS,
+    G_CONNECTED,
+    GROUP,
+    GROUPS,
     HEAD,
+    HOPS,
     IDEAL,
     IDEAL_FREE,
     IN_FLIGHT,
@@ -26,6 +38,8 @@ from bench.engine.wire.layout import (
     LOST,
     LOST_CONNECTIONS,
     LOST_SUBSCRIBERS,
+    MOVED,
+    NEXT_SWEEP,
     NOTIFY_FD,
     OFFERED,
     OFFERED_SESSION,
@@ -33,7 +47,6 @@ from bench.engine.wire.layout import (
     OUT_END,
     OUT_START,
     PIPELINE,
-    PLANNED,
     POLITE,
     PREPARING,
     QUEUED,
@@ -51,7 +64,6 @@ from bench.engine.wire.layout import (
     STEP_FIRST,
     STEP_SENT,
     STEPS_SENT,
-    T_REPLIES,
     TRIES,
     UNCERTAIN_FULL,
     UNCERTAIN_LENGTH,
@@ -91,6 +103,9 @@ LONG_AGO = int64(0)
 @inner
 def queue_lane(t: Tables, lane: int) -> None:
     """Put a lane with a free slot at the end of the ring, once."""
+    if t.settings[GROUPS] > 0:
+        queue_in_group(t, lane)
+        return
     if t.lanes[lane, QUEUED] == 1:
         return
     size = t.ring.size
@@ -137,6 +152,8 @@ def adopt_lanes(t: Tables, now: int) -> None:
         t.gauges[CONNECTED] += 1
         if lane < t.settings[LANES]:
             t.gauges[REQUEST_LANES] += 1
+            if t.settings[GROUPS] > 0:
+                t.groups[row[GROUP], G_CONNECTED] += 1
             if row[COUNT] > 0:
                 continue  # an operation whose next step waits for this connection (steps.resume_lanes)
             # Offered while the generator stood still, it may have lain there as an answer may.
@@ -217,6 +234,8 @@ def close_lane(t: Tables, lane: int) -> None:
     t.gauges[CONNECTED] -= 1
     if lane < t.settings[LANES]:
         t.gauges[REQUEST_LANES] -= 1
+        if t.settings[GROUPS] > 0:
+            t.groups[row[GROUP], G_CONNECTED] -= 1
 
 
 @inner
@@ -267,12 +286,15 @@ def fill_lane(t: Tables, lane: int, now: int) -> int:
     """
     settings, state, row = t.settings, t.state, t.lanes[lane]
     depth = settings[PIPELINE]
-    if row[OUT_END] > row[OUT_START] or row[LEAVING] == 1:
+    if row[OUT_END] > row[OUT_START] or row[LEAVING] != 0:
         return 0
-    end_overdue(t, now)
     room = depth - row[COUNT]
-    while state[WAITING] < room and may_take(t, now):
-        take_head(t, now)
+    if settings[GROUPS] > 0:
+        collect(t, lane, room, now)
+    else:
+        end_overdue(t, now)
+        while state[WAITING] < room and may_take(t, now):
+            take_head(t, now)
     size = min(state[WAITING], room)
     if size == 0:
         if row[COUNT] < depth:
@@ -281,11 +303,15 @@ def fill_lane(t: Tables, lane: int, now: int) -> int:
     end = START
     for number in range(size):
         slot = t.waiting[number]
+        if slot[HOPS] & 1 == 1:
+            end = write_asking(t, end)
         end = render(t, t.operations[slot[OPERATION], STEP_FIRST], slot, lane, end)
     sent = now_ns(t.scratch) - t.control[START_NS]
     state[LAST_SENT] = sent
     result = send_on(row[FD], row[SESSION], t.rendered, START, end)
     if result < 0 and result not in (-EAGAIN, -EINTR):
+        if settings[GROUPS] > 0:
+            give_back(t, lane)
         on_unsent(t, lane, result, now)
         return 0
     for number in range(size):
@@ -293,12 +319,16 @@ def fill_lane(t: Tables, lane: int, now: int) -> int:
         entry = t.flights[lane, (row[HEAD] + row[COUNT]) % depth]
         for column in range(FLIGHT_COLUMNS):
             entry[column] = slot[column]
-        entry[SENT] = sent
-        note_sent(t, entry, slot[PLANNED], sent)
+        if slot[SENT] < 0:
+            entry[SENT] = sent
+        else:
+            state[NEXT_SWEEP] = min(state[NEXT_SWEEP], slot[SENT] + settings[DEADLINE_NS])
+        note_sent(t, entry, slot[IDEAL], sent)
         if row[COUNT] == 0:
             row[STEP_SENT] = sent
             row[STEP] = t.operations[slot[OPERATION], STEP_FIRST]
-            row[REPLIES_LEFT] = t.steps[row[STEP], T_REPLIES]
+            row[REPLIES_LEFT] = replies_of(t, row[STEP], entry)
+            row[MOVED] = 0
             row[FAILED] = 0
             row[UNDOING] = 0
             row[RETRYING] = 0

@@ -28,6 +28,8 @@ from bench.engine.wire.layout import (
     CREDIT,
     DEADLINE_NS,
     FD,
+    G_NEXT_LANE,
+    GROUPS,
     HEAD,
     IDEAL,
     IDEAL_FREE,
@@ -121,6 +123,8 @@ def unread_by_stall(state: NDArray[np.int64], sent: int) -> int:
 def note_sent(t: Tables, slot: NDArray[np.int64], planned: int, sent: int) -> None:
     """The slot's request went out at `sent`: when it would have, had the generator not been late.
 
+    planned: when it could have been sent at the earliest.
+
     Where another lane has been free for longer, the request is counted as that one's.
     """
     if slot[IDEAL_FREE] > planned and t.state[RING_COUNT] > 0:
@@ -129,7 +133,8 @@ def note_sent(t: Tables, slot: NDArray[np.int64], planned: int, sent: int) -> No
         other = t.flights[lane, (row[HEAD] + row[COUNT]) % t.settings[PIPELINE]]
         if row[FD] >= 0 and other[IDEAL_FREE] < slot[IDEAL_FREE]:
             slot[IDEAL_FREE], other[IDEAL_FREE] = other[IDEAL_FREE], slot[IDEAL_FREE]
-    slot[IDEAL] = min(max(planned, slot[IDEAL_FREE]), sent)
+    ideal = min(max(planned, slot[IDEAL_FREE]), sent)
+    slot[IDEAL] = slot[SENT] - (sent - ideal)  # of one that was redirected SENT is its first send
     slot[UNREAD] = 0
 
 
@@ -152,23 +157,31 @@ def free_from(t: Tables, lane: int, at: int) -> None:
 
 
 @inner
-def next_lane(t: Tables) -> int:
-    """This thread's lanes in turn; -1 where it has none, or the one whose turn it is has no connection."""
+def next_lane(t: Tables, group: int) -> int:
+    """This thread's lanes in turn, of a cluster those of a group; -1 where it has none, or the one whose turn
+    it is has no connection.
+    """
     if t.settings[LANES] == 0:
         return -1
+    if t.settings[GROUPS] > 0:
+        lane = t.groups[group, G_NEXT_LANE] * t.settings[GROUPS] + group
+        if lane >= t.settings[LANES]:
+            lane = group
+        t.groups[group, G_NEXT_LANE] = lane // t.settings[GROUPS] + 1
+        return int(lane) if t.lanes[lane, FD] >= 0 else -1
     lane = t.state[NEXT_LANE]
     t.state[NEXT_LANE] = (lane + 1) % t.settings[LANES]
     return int(lane) if t.lanes[lane, FD] >= 0 else -1
 
 
 @inner
-def owed_unsent(t: Tables, planned: int, now: int) -> int:
+def owed_unsent(t: Tables, planned: int, now: int, group: int) -> int:
     """What an arrival that was dropped at `now` is owed: the time by which a lane would have had it earlier.
 
     Where it would have been sent within its deadline, the rest of its charge is what the lane's last
     answer took.
     """
-    lane = next_lane(t)
+    lane = next_lane(t, group)
     if lane < 0:
         return 0
     row, depth = t.lanes[lane], t.settings[PIPELINE]

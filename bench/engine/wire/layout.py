@@ -25,26 +25,40 @@ from bench.core.jit import int64
 # that counts why. STEP: round trip that is out, a row of steps. UNDOING: 1 while a ROLLBACK is out.
 # RETRYING: 1 when the operation starts again after it. TRIES: retries so far. STALE: 1 + the step whose
 # statement is to be prepared again, 0 when there is none. PREPARING: 1 while that is out. SESSION: of
-# OpenSSL, or 0. LEAVING: 1 once its server has said that it takes no writes.
+# OpenSSL, or 0. LEAVING: once its server has said that it takes no writes, or does not serve the slot, the
+# gauge that counts it. GROUP: of a cluster, whose primary it is connected to. MOVED: replies to the request
+# at the head that said so.
 FD, QUEUED, HEAD, COUNT, OUT_START, OUT_END, STEP_SENT, ADOPTED, LOST, REPLIES_LEFT, FAILED, READY = range(12)
 POLITE, STEP, UNDOING, RETRYING, TRIES, LAST_SERVICE, CREDIT, STALE, PREPARING, SESSION, LEAVING = range(
     12, 23
 )
-LANE_COLUMNS = 24
+GROUP, MOVED = range(23, 25)
+LANE_COLUMNS = 32
 
 # --- flights[lane, slot, column] int64: requests sent and not yet answered; times from run zero ----------
 # IDEAL: when it would have been sent had the generator never been late. UNREAD: how long its answers lay
 # unread because the generator stood still. IDEAL_FREE: of the slot, when its last request would have been
-# answered; it outlives the request.
-PLANNED, SENT, ARRIVAL, ROW, IDEAL, KEY, UNREAD = range(7)
-FLIGHT_COLUMNS = 7
+# answered; it outlives the request. HOPS: of a cluster, twice the redirections so far, and 1 more where the
+# next node is to be asked with ASKING.
+PLANNED, SENT, ARRIVAL, ROW, IDEAL, KEY, UNREAD, HOPS = range(8)
+RECORDED_COLUMNS = 7
+"""Those that recording needs, of any engine."""
+FLIGHT_COLUMNS = 8
 IDEAL_FREE = FLIGHT_COLUMNS
-SLOT_COLUMNS = 8
+SLOT_COLUMNS = 9
 
 # --- waiting[slot, column] int64: arrivals taken from the plan and not yet sent --------------------------
-# The same columns as a flight (SENT, IDEAL and UNREAD unused there), then the operation.
+# The same columns as a flight, then the operation. IDEAL: when it could have been sent at the earliest, had
+# the generator never been late. SENT: -1, or of one that was redirected when it was sent first.
 OPERATION = FLIGHT_COLUMNS
-WAITING_COLUMNS = 8
+WAITING_COLUMNS = 9
+
+# --- groups[group, column] int64: a primary of a cluster and its replicas ----------------------------------
+# A ring of free lanes in group_ring[group], one of arrivals dealt out to it in parked[group]. G_CONNECTED:
+# lanes with a connection. G_CURSOR: in a closed loop, the last number of the plan that was looked at for it.
+# G_NEXT_LANE: as NEXT_LANE, of its own lanes.
+G_RING_HEAD, G_RING_COUNT, G_PARKED_HEAD, G_PARKED_COUNT, G_CONNECTED, G_CURSOR, G_NEXT_LANE = range(7)
+GROUP_COLUMNS = 8
 
 # --- operations[operation, column] int64 -----------------------------------------------------------------
 # Its round trips are steps[STEP_FIRST:STEP_END]; UNDO: the step that ends a failed one, or -1.
@@ -88,7 +102,8 @@ CELL_COLUMNS = 2
 # --- control[column] int64: written by the control plane, read by the loop -------------------------------
 # STOP: 1 no further arrivals, 2 give up what is in flight too. START_NS: run zero on CLOCK_MONOTONIC.
 # RUN_LABEL: a number that no other run has, for requests that must be unique over runs.
-STOP, START_NS, RUN_LABEL = range(3)
+# SLOTS_VERSION: grows when slots have other owners than before.
+STOP, START_NS, RUN_LABEL, SLOTS_VERSION = range(4)
 CONTROL_COLUMNS = 8
 STOP_ARRIVALS, STOP_AT_ONCE = 1, 2
 
@@ -137,7 +152,9 @@ OFFER_COLUMNS = 2
     RUN_DELAY_NS,  # time that the thread waited for a processor, where the thread itself looks
     UNAUTHORIZED,  # connections that were closed to log in again
     LEFT_READ_ONLY,  # connections closed because their server takes no writes
-) = range(38)
+    REDIRECTS,  # answers of a cluster that named another node, which was asked then
+    LEFT_MOVED,  # connections closed because their server serves the slots no more
+) = range(40)
 GAUGE_COLUMNS = 40
 
 # --- state[column] int64 and places[column] float64: the loop's own --------------------------------------
@@ -157,8 +174,10 @@ GAUGE_COLUMNS = 40
     RUN_DELAY,  # time that this thread has waited for a processor, as last read
     NOW_STRETCH,  # the row of the pacing table in which the loop is
     NEXT_LANE,  # the lane that would have had the next arrival that was never sent
-) = range(15)
-STATE_COLUMNS = 16
+    PARKED,  # arrivals dealt out to groups and not yet sent, in all
+    SLOTS_SEEN,  # SLOTS_VERSION when the cursors of a closed loop were compared last
+) = range(17)
+STATE_COLUMNS = 24
 
 # --- settings[column] int64: fixed for the run -----------------------------------------------------------
 (
@@ -189,7 +208,8 @@ STATE_COLUMNS = 16
     RETRIES,  # how often an operation may start again
     SCHEDSTAT,  # descriptor of this thread's schedstat in /proc, or -1
     LOGS_IN,  # 1 where a lane logs in, and again behind an answer that it is not
-) = range(27)
+    GROUPS,  # of a cluster: primaries, each with lanes of its own; 0 of anything else
+) = range(28)
 SETTING_COLUMNS = 32
 RESP, NOTHING, POSTGRES, HTTP = range(4)
 HIGHEST_STATUS = 600
@@ -311,6 +331,19 @@ class Tables(NamedTuple):
     """missing[n]: (subscriber, publisher, channel, sequence) that never came."""
     published: NDArray[np.int64]
     """published[publisher, channel, number % REMEMBERED]: IDEAL and SENT of the last messages."""
+    groups: NDArray[np.int64]
+    group_ring: NDArray[np.int64]
+    """Free lanes of each group in the order in which they became free."""
+    parked: NDArray[np.int64]
+    """parked[group, slot]: a row of `waiting`, dealt out to that group."""
+    key_words: NDArray[np.int64]
+    """key_words[step]: which word of its first command is the key, from 0; -1: it has none."""
+    slots: NDArray[np.int16]
+    """slots[slot]: the group that serves it. Written by the control plane, as the next two are."""
+    member_names: NDArray[np.uint8]
+    """member_names[node]: its host:port as redirections have it, NUL-padded."""
+    member_groups: NDArray[np.int64]
+    """member_groups[node]: the group that it belongs to."""
     uncertain: NDArray[np.int64]
     """uncertain[n]: (publisher, channel, sequence) whose publish was not acknowledged."""
 

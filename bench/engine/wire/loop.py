@@ -11,6 +11,13 @@ import numpy as np
 
 from bench.core.jit import entry, inner, int64
 from bench.engine.wire.arrivals import is_left_to_another, may_take, publish, rest_end, start_plan, take_head
+from bench.engine.wire.groups import (
+    deal_one,
+    end_all_parked,
+    end_overdue_parked,
+    first_due_ns,
+    next_lane_in,
+)
 from bench.engine.wire.lanes import (
     adopt_lanes,
     close_lane,
@@ -33,6 +40,8 @@ from bench.engine.wire.layout import (
     EPOLL,
     FD,
     FINISHED,
+    G_PARKED_COUNT,
+    GROUPS,
     HEAD,
     HEARTBEAT,
     IDEAL,
@@ -44,6 +53,7 @@ from bench.engine.wire.layout import (
     NEXT_SWEEP,
     NOTHING,
     NOW_STRETCH,
+    PARKED,
     PIPELINE,
     PLAN_ENDED,
     PLANNED,
@@ -91,7 +101,7 @@ from bench.engine.wire.syscalls import (
 from bench.plan.pacing import P_DURATION_NS, P_NUMBER, P_REST, P_START_NS
 
 CLOCK_ONLY_NS = 1_000
-ONE, START = int64(1), int64(0)
+ONE, START, NO_GROUP = int64(1), int64(0), int64(-1)
 LONGEST_SLEEP_NS = 10_000_000
 """So that the heartbeat beats and a stop is obeyed even where no wake-up comes."""
 
@@ -130,6 +140,8 @@ def next_wake(t: Tables, now: int) -> int:
     wake = now + LONGEST_SLEEP_NS
     if t.gauges[IN_FLIGHT] > 0:
         wake = min(wake, state[NEXT_SWEEP])
+    if settings[GROUPS] > 0:
+        wake = first_due_ns(t, wake)
     if state[WAITING] > 0:
         wake = min(wake, t.waiting[0, PLANNED] + settings[DEADLINE_NS])
     if settings[CLOSED] == 1:
@@ -169,7 +181,7 @@ def is_over(t: Tables, now: int) -> bool:
         return False
     if t.settings[CLOSED] == 1 and now >= t.settings[DURATION_NS]:
         state[PLAN_ENDED] = 1
-    if state[PLAN_ENDED] == 0 or state[WAITING] > 0 or t.gauges[IN_FLIGHT] > 0:
+    if state[PLAN_ENDED] == 0 or state[WAITING] + state[PARKED] > 0 or t.gauges[IN_FLIGHT] > 0:
         return False
     if t.settings[CHANNELS] == 0:
         return True
@@ -220,6 +232,8 @@ def send_due(t: Tables, now: int, stop: int) -> int:
     behind its plan finds an arrival due for ever.
     """
     settings, state = t.settings, t.state
+    if settings[GROUPS] > 0:
+        return send_to_groups(t, now, stop)
     while now >= 0 and t.control[STOP] == stop and (state[WAITING] > 0 or may_take(t, now)):
         if settings[PROTOCOL] == NOTHING:
             end_nothing(t, now)
@@ -232,6 +246,29 @@ def send_due(t: Tables, now: int, stop: int) -> int:
         now = now_ns(t.scratch) - t.control[START_NS]
         note_gap(state, t.gauges, before, now)
         t.gauges[ELAPSED_NS] = now
+    return now
+
+
+@inner
+def send_to_groups(t: Tables, now: int, stop: int) -> int:
+    """The same to the nodes of a cluster: deal out what is due, send what a lane of its group can take."""
+    settings, groups = t.settings, t.groups
+    while now >= 0 and t.control[STOP] == stop:
+        dealt = deal_one(t, now) if settings[CLOSED] == 0 else NO_GROUP
+        is_done = dealt < 0
+        first = dealt if dealt >= 0 else START
+        last = dealt + 1 if dealt >= 0 else settings[GROUPS]
+        for number in range(first, last):
+            while groups[number, G_PARKED_COUNT] > 0 or (settings[CLOSED] == 1 and may_take(t, now)):
+                lane = next_lane_in(t, number)
+                if lane < 0 or fill_lane(t, lane, now) == 0:
+                    break
+        before = now
+        now = now_ns(t.scratch) - t.control[START_NS]
+        note_gap(t.state, t.gauges, before, now)
+        t.gauges[ELAPSED_NS] = now
+        if is_done:
+            break
     return now
 
 
@@ -268,10 +305,12 @@ def run_loop(t: Tables) -> int:
         stop = t.control[STOP]
         if stop != 0:
             end_plan(t, now)
+            if settings[GROUPS] > 0:
+                end_all_parked(t, now)
             if stop == STOP_AT_ONCE:
                 for lane in range(t.lanes.shape[0]):
                     lose_lane(t, lane, now)
-        if now >= state[NEXT_SWEEP] or is_overdue(t, now):
+        if now >= state[NEXT_SWEEP] or is_overdue(t, now) or first_due_ns(t, now + ONE) <= now:
             # Look once more before anything is given up: the loop may have been held up itself, and
             # the answers may lie there.
             ready = epoll_poll(settings[EPOLL], t.events)
@@ -284,6 +323,8 @@ def run_loop(t: Tables) -> int:
             if now >= state[NEXT_SWEEP]:
                 sweep(t, now)
             end_overdue(t, now)
+            if settings[GROUPS] > 0:
+                end_overdue_parked(t, now)
         now = send_due(t, now, stop)
         publish(t)
         gauges[HEARTBEAT] = now

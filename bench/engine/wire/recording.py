@@ -279,7 +279,7 @@ def record_error(t: Tables, operation: int, lane: int, size: int, body_size: int
     t.error_counts[slot, operation] += 1
 
 
-ONE, NOTHING_OWED = int64(1), int64(0)
+ONE, NOTHING_OWED, NO_GROUP = int64(1), int64(0), int64(0)
 
 
 @inner
@@ -297,7 +297,7 @@ def end_unsent(t: Tables, now: int) -> None:
     """End the first waiting arrival without a send: REFUSED when no lane had a connection, else DROPPED."""
     entry = t.waiting[0]
     if any_lane_connected(t):
-        record_unsent(t, entry, DROPPED, now, owed_unsent(t, entry[PLANNED], now))
+        record_unsent(t, entry, DROPPED, now, owed_unsent(t, entry[PLANNED], now, NO_GROUP))
     else:
         record_unsent(t, entry, REFUSED, now, NOTHING_OWED)
     drop_waiting(t, ONE)

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from bench.core.answers import FOUND, MISSED
 from bench.core.jit import inner, int64
+from bench.engine.wire.groups import kind_of_redirection, redirect, replies_of
 from bench.engine.wire.lanes import fill_lane, lose_lane, note_uncertain, part_with_lane, why_of
 from bench.engine.wire.lateness import note_answered, note_gap, unread_by_stall
 from bench.engine.wire.layout import (
@@ -16,14 +17,17 @@ from bench.engine.wire.layout import (
     DEADLOCKS,
     FAILED,
     FD,
+    GROUPS,
     HEAD,
     HIGHEST_STATUS,
+    HOPS,
     HTTP,
     IN_FLIGHT,
     LANES,
     LEAVING,
     LEFT_READ_ONLY,
     LOOKUP_EACH,
+    MOVED,
     NO_LOOKUP,
     NULL_REPLIES,
     OPERATION_COUNT,
@@ -66,6 +70,7 @@ from bench.engine.wire.syscalls import EAGAIN, EINTR, now_ns, receive_on
 from bench.protocols import postgres, resp
 from bench.protocols.http import scanner as http
 from bench.protocols.http.state import ENCODED_BODY, ENCODING_BYTES, IDENTITY, MISSING
+from bench.protocols.slots import ASK_ONCE, NOT_MOVED
 from bench.protocols.state import (
     BROKEN,
     CLASS,
@@ -91,7 +96,8 @@ from bench.protocols.wants.search import settle, write_unmet
 from bench.protocols.wants.state import HEADER, KIND, Search
 
 START, NO_ELEMENT = int64(0), int64(-1)
-CLOSED, LEFT = int64(CLOSED_AFTER_ANSWER), int64(LEFT_READ_ONLY)
+CLOSED = int64(CLOSED_AFTER_ANSWER)
+MOVED_TEXT = tuple(int64(byte) for byte in b"MOVED")
 SERIALIZATION_FAILURE = int64(postgres.pack_sqlstate("40001"))
 DEADLOCK_DETECTED = int64(postgres.pack_sqlstate("40P01"))
 READ_ONLY_TRANSACTION = int64(postgres.pack_sqlstate("25006"))
@@ -239,6 +245,53 @@ def count_answer(t: Tables, lane: int, row: int) -> None:
 
 
 @inner
+def to_next_flight(t: Tables, lane: int) -> None:
+    """The request at the head is over; the one behind it, if there is one, is the head."""
+    row = t.lanes[lane]
+    row[HEAD] = (row[HEAD] + 1) % t.settings[PIPELINE]
+    row[COUNT] -= 1
+    t.gauges[IN_FLIGHT] -= 1
+    row[FAILED] = 0
+    row[MOVED] = 0
+    if row[COUNT] > 0:
+        entry = t.flights[lane, row[HEAD]]
+        row[STEP_SENT] = entry[SENT]
+        row[STEP] = t.operations[entry[ROW] % t.settings[OPERATION_COUNT], STEP_FIRST]
+        row[REPLIES_LEFT] = replies_of(t, row[STEP], entry)
+
+
+@inner
+def is_redirected(t: Tables, lane: int, entry: NDArray[np.int64], has_erred: bool, now: int) -> bool:
+    """Whether a reply of a cluster names another node, and that is all: the request is sent again once all of
+    its replies have said so. Where only some have, part of it was carried out: it has failed.
+    """
+    row, scan = t.lanes[lane], t.scans[lane]
+    kind = kind_of_redirection(t, lane, entry, now) if has_erred else NOT_MOVED
+    replies = t.steps[row[STEP], T_REPLIES]
+    answered = replies - row[REPLIES_LEFT]
+    if kind == NOT_MOVED or answered != row[MOVED] or (kind == ASK_ONCE and replies > 1):
+        if row[MOVED] > 0 and row[FAILED] == 0:
+            row[FAILED] = 1
+            if not has_erred:
+                for offset in range(len(MOVED_TEXT)):
+                    t.texts[lane, offset] = MOVED_TEXT[offset]
+                record_error(t, entry[ROW] % t.settings[OPERATION_COUNT], lane, len(MOVED_TEXT), START)
+        return False
+    row[MOVED] += 1
+    row[REPLIES_LEFT] -= 1
+    if row[REPLIES_LEFT] > 0:
+        return True
+    entry[UNREAD] += unread_by_stall(t.state, row[STEP_SENT])
+    redirect(t, lane, entry, kind, now)
+    to_next_flight(t, lane)
+    if scan[ENDS] == 1:
+        part_with_lane(t, lane, CLOSED)
+    elif row[LEAVING] != 0 and row[COUNT] == 0:
+        part_with_lane(t, lane, row[LEAVING])
+    return True
+
+
+@inner
 def on_reply(t: Tables, lane: int, now: int) -> None:
     """One reply of a request lane is complete; its state tells of what class."""
     row, scan = t.lanes[lane], t.scans[lane]
@@ -256,13 +309,18 @@ def on_reply(t: Tables, lane: int, now: int) -> None:
     operation = entry[ROW] % t.settings[OPERATION_COUNT]
     if t.settings[PROTOCOL] == HTTP:
         t.answers[entry[ROW] - operation + name_of(t, lane, operation), scan[CODE]] += 1
+    if entry[HOPS] & 1 == 1 and row[REPLIES_LEFT] > t.steps[row[STEP], T_REPLIES]:
+        row[REPLIES_LEFT] -= 1  # to ASKING; what it refuses, the request behind it is refused too
+        return
     has_erred = is_failure(t, lane)
+    if t.settings[GROUPS] > 0 and is_redirected(t, lane, entry, has_erred, now):
+        return
     if has_erred and renewed(t, lane, entry, now):
         return
     if has_erred:
         note_failure(t, lane, operation)
         if is_read_only(t, lane):
-            row[LEAVING] = 1
+            row[LEAVING] = LEFT_READ_ONLY
     elif t.settings[PROTOCOL] != HTTP:
         count_answer(t, lane, entry[ROW])
         t.gauges[NULL_REPLIES] += scan[CLASS] == NULL_REPLY
@@ -282,22 +340,13 @@ def on_reply(t: Tables, lane: int, now: int) -> None:
         note_uncertain(t, lane, entry[ARRIVAL])
     has_failed = row[FAILED] == 1
     record_end(t, entry, ERROR if has_failed else OK, now, lane)
-    depth = t.settings[PIPELINE]
-    row[HEAD] = (row[HEAD] + 1) % depth
-    row[COUNT] -= 1
-    t.gauges[IN_FLIGHT] -= 1
-    row[FAILED] = 0
-    if row[COUNT] > 0:
-        following = t.flights[lane, row[HEAD], ROW] % t.settings[OPERATION_COUNT]
-        row[STEP_SENT] = t.flights[lane, row[HEAD], SENT]
-        row[STEP] = t.operations[following, STEP_FIRST]
-        row[REPLIES_LEFT] = t.steps[row[STEP], T_REPLIES]
+    to_next_flight(t, lane)
     if scan[ENDS] == 1:
         part_with_lane(t, lane, CLOSED)
     elif has_failed and must_log_in(t, lane):
         part_with_lane(t, lane, LOGGED_OUT)
-    elif row[LEAVING] == 1 and row[COUNT] == 0:
-        part_with_lane(t, lane, LEFT)
+    elif row[LEAVING] != 0 and row[COUNT] == 0:
+        part_with_lane(t, lane, row[LEAVING])
 
 
 @inner

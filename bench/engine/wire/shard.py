@@ -3,6 +3,7 @@
 import os
 import select
 import threading
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from bench.engine.wire import layout, openssl
 from bench.engine.wire.layout import Tables
 from bench.engine.wire.subscriber import REMEMBERED, SEEN_WORDS
 from bench.engine.wire.syscalls import EPOLL_CTL_ADD, EPOLLIN, EVENT_WORDS, epoll_change
+from bench.plan.pacing import P_RATE_FROM, P_RATE_TO
 from bench.plan.plan import WorkloadPlan
 from bench.protocols import state as wire_state
 from bench.protocols.http.state import BODY_BYTES
@@ -35,6 +37,29 @@ EVENTS_AT_ONCE = 512
 ERROR_SLOTS = 16
 LISTED_MESSAGES = 1 << 20
 FAR_AHEAD_NS = 1 << 60
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What the loops know of a cluster; shapes as in `layout.Tables`. The control plane writes into it."""
+
+    group_count: int
+    key_words: NDArray[np.int64]
+    slots: NDArray[np.int16]
+    member_names: NDArray[np.uint8]
+    member_groups: NDArray[np.int64]
+
+
+MEMBERS, MEMBER_BYTES = 128, 64
+NO_CLUSTER = Cluster(
+    0,
+    np.zeros(0, np.int64),
+    np.zeros(0, np.int16),
+    np.zeros((0, MEMBER_BYTES), np.uint8),
+    np.zeros(0, np.int64),
+)
+PARKED_AT_LEAST = 1024
+ASKING_BYTES = 16
 
 
 def new_queue(threads: int) -> NDArray[np.int64]:
@@ -64,7 +89,9 @@ class Shard:
         log: NDArray[np.int64] | None = None,
         spin_ns: int = SPIN_NS,
         protocol: int | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
+        self._cluster = cluster if cluster is not None else NO_CLUSTER
         self.lanes = lanes
         self.subscribers = subscribers
         self._epoll = select.epoll()
@@ -105,6 +132,10 @@ class Shard:
             protocol = PROTOCOLS[DRIVERS[workload.driver].protocol]
         settings[layout.PROTOCOL] = protocol
         settings[layout.SCHEDSTAT] = -1
+        settings[layout.GROUPS] = groups = self._cluster.group_count
+        if groups:
+            self.tables.lanes[:, layout.GROUP] = np.arange(len(self.tables.lanes)) % groups
+        self.tables.groups[:, layout.G_CURSOR] = -1
         self.tables.control[layout.START_NS] = monotonic_ns() + FAR_AHEAD_NS
         epoll_change(self._epoll.fileno(), EPOLL_CTL_ADD, self._wake_fd, EPOLLIN, -1, self.tables.words)
 
@@ -115,9 +146,15 @@ class Shard:
         workload, program, wants = plan.workload, plan.program, plan.program.wants
         lanes, depth = self.lanes + self.subscribers, workload.pipeline
         channels = (workload.channels or 1) if self.subscribers else 0
-        out_bytes = max(program.largest_bytes * depth, 1)
+        out_bytes = max((program.largest_bytes + ASKING_BYTES) * depth, 1)
         listed = LISTED_MESSAGES if self.subscribers else 0
         body_bytes = BODY_BYTES if DRIVERS[workload.driver].protocol == "http" else 0
+
+        groups = self._cluster.group_count
+        highest = (
+            float(plan.pacing[:, [P_RATE_FROM, P_RATE_TO]].max()) if groups and not plan.is_closed else 0.0
+        )
+        parked = 2 * int(highest * workload.deadline_ns) + PARKED_AT_LEAST + (lanes + 1) * depth
 
         def integers(*shape: int) -> NDArray[np.int64]:
             return np.zeros(shape, dtype=np.int64)
@@ -178,6 +215,13 @@ class Shard:
             seen=integers(self.subscribers, self.lanes, channels, SEEN_WORDS),
             missing=integers(listed, 4),
             published=integers(self.lanes if channels else 0, channels, REMEMBERED, 2),
+            groups=integers(groups, layout.GROUP_COLUMNS),
+            group_ring=integers(groups, lanes),
+            parked=integers(groups, parked if groups else 0, layout.WAITING_COLUMNS),
+            key_words=self._cluster.key_words,
+            slots=self._cluster.slots,
+            member_names=self._cluster.member_names,
+            member_groups=self._cluster.member_groups,
             uncertain=integers(listed, 3),
         )
         tables.lanes[:, layout.FD] = -1
@@ -250,6 +294,10 @@ class Shard:
     def left_read_only(self, lane: int) -> bool:
         """Whether this lane's last connection was closed because its server takes no writes."""
         return bool(self.tables.lanes[lane, layout.POLITE] == layout.LEFT_READ_ONLY)
+
+    def slots_moved(self) -> None:
+        """Slots have other owners than before."""
+        self.tables.control[layout.SLOTS_VERSION] += 1
 
     def stop(self, *, at_once: bool = False) -> None:
         """Plan no further arrivals; `at_once` also gives up what is in flight."""

@@ -220,9 +220,7 @@ def _probe_cluster(target: Target, deadline_s: float) -> RedisFacts:
     for node in primaries:
         here = target.at(*node.endpoint)
         facts.append(probe_redis(here, each_s))
-        with RespClient.logged_in(here, each_s) as server:
-            state = dict(line.split(":", 1) for line in str(server.ask("CLUSTER", "INFO")).splitlines())
-        if (said := state.get("cluster_state")) != "ok":
+        if (said := _cluster_state(here, each_s)) not in ("ok", ""):
             raise probe_error(here, "cluster_state:ok", f"cluster_state:{said}", "see its log", "starting")
     ill = [node for node in view.nodes if not node.is_sound]
     return replace(
@@ -231,6 +229,18 @@ def _probe_cluster(target: Target, deadline_s: float) -> RedisFacts:
         shape=f"{len(primaries)} primaries, {len(view.replicas)} replicas",
         ill=", ".join(f"{address_of(*node.endpoint)} {','.join(sorted(node.flags))}" for node in ill),
     )
+
+
+def _cluster_state(node: Target, deadline_s: float) -> str:
+    """What a node says of the whole; empty where this user may not ask. Raises TargetError."""
+    try:
+        with RespClient.logged_in(node, deadline_s) as server:
+            lines = str(server.ask("CLUSTER", "INFO")).splitlines()
+    except ProbeError as fact:
+        raise probe_error(node, "a Redis server", str(fact)) from None
+    except ErrorReply:
+        return ""
+    return dict(line.split(":", 1) for line in lines if ":" in line).get("cluster_state", "")
 
 
 def _expect_redis(target: Target, server: RespClient) -> None:

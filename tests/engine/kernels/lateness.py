@@ -97,7 +97,7 @@ class Queue:
             self.tables.lanes[:, layout.COUNT] = 0
             self.tables.lanes[busy, layout.COUNT] = 1
             self.response.append(deadline)
-            self.net.append(deadline - owed_unsent(self.tables, planned, now))
+            self.net.append(deadline - owed_unsent(self.tables, planned, now, 0))
             return
         slot = self.tables.flights[lane, 0]
         slot[layout.PLANNED], slot[layout.SENT] = planned, sent
