@@ -18,7 +18,7 @@ from chaos.detectors.alerts import AlertWatch
 from chaos.detectors.detection import CONTAINER_HEALTH, ENGINE_EVENT, WhyBlind, shorter_than, too_few_looks
 from chaos.detectors.polling import Breaker, Detector, PollingDetector, Probe
 from chaos.detectors.replication import ReplicationWatch
-from chaos.detectors.roles import RoleWatch, SentinelEvents, role_watch
+from chaos.detectors.roles import ClusterBus, RoleWatch, SentinelEvents, role_watch
 from chaos.faults import fault_for
 from chaos.faults.fault import FaultContext
 from chaos.integrity.checks import Integrity
@@ -47,7 +47,7 @@ class Chaos:
         self._paths = paths
         self._detectors: list[PollingDetector] = []
         self._alerts: list[AlertWatch] = []
-        self._sentinels: list[SentinelEvents] = []
+        self._systems: list[Detector] = []
         self._roles: dict[str, list[RoleWatch]] = {}
         """Target -> the watches of its servers."""
         self._replication: dict[str, list[ReplicationWatch]] = {}
@@ -129,8 +129,10 @@ class Chaos:
         if servers and target.kind == "postgres":
             watches = [ReplicationWatch(targets[name], target.name) for name in servers]
             self._replication[target.name] = watches
+        if target.nodes and servers:
+            self._systems += [ClusterBus(targets[name], target.name) for name in servers]
         if target.sentinels is not None:
-            self._sentinels += [
+            self._systems += [
                 SentinelEvents(number, address, target)
                 for number, address in enumerate(target.sentinels.addresses, start=1)
             ]
@@ -146,7 +148,7 @@ class Chaos:
         return [
             *self._detectors,
             *self._alerts,
-            *self._sentinels,
+            *self._systems,
             *(watch for each in self._replication.values() for watch in each),
         ]
 
@@ -164,7 +166,13 @@ class Chaos:
         from chaos.proxy.client import FaultProxy
 
         found = (
-            "one that Sentinels move" if target.sentinels else "one of several hosts" if target.hosts else ""
+            "one that Sentinels move"
+            if target.sentinels
+            else "a cluster"
+            if target.nodes
+            else "one of several hosts"
+            if target.hosts
+            else ""
         )
         if found or target.socket_file is not None:
             raise target.error(

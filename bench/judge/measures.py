@@ -81,7 +81,7 @@ BY_TIME = frozenset({"response", "response_ok", "service"})
 WITH_LATENESS = frozenset({"response", "lag"})
 """Kinds that hold lateness before the send. A service time begins with the send, a pool's wait before it."""
 
-COUNTERS = ("lost_messages", "duplicate_messages", "reordered_messages", "leaked_connections")
+COUNTERS = ("lost_messages", "duplicate_messages", "reordered_messages", "leaked_connections", "redirects")
 
 
 def observe(run: Run, metric: Metric) -> Observation:

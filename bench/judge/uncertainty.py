@@ -161,6 +161,7 @@ def interval_of(run: Run, rule: Rule, check: Check) -> tuple[tuple[float, float]
 
 REASONS = {
     "leaked_connections": "counted at the end, not sampled",
+    "redirects": "counted, not sampled",
     "pool_utilization": "the highest that was seen",
     "fd_growth": "counted at the beginning and at the end",
     "breaker_open_time": "one value, to the pace of the probe",

@@ -97,6 +97,8 @@ def _connections(run: Run, workload: WorkloadRecord) -> list[Fact]:
                 f"{workload.name}: {spaced(log_ins)}" + f", {spaced(refused)} refused" * (refused > 0),
             )
         )
+    if redirects := counters.get("redirects"):
+        facts.append(("Redirects", f"{workload.name}: {spaced(redirects)} answers named another node"))
     if reconnects := counters.get("reconnects"):
         facts.append(("Reconnects", f"{workload.name}: {spaced(reconnects)} lanes reconnected"))
     return facts

@@ -77,7 +77,8 @@ _KINDS = {
     "disk_full": FaultFacts("its data directory is full", "must"),
     "exhaust_connections": FaultFacts("nearly all of its connections are taken", "must", takes=("keep",)),
     "failover": FaultFacts(
-        "another server is made the primary: Sentinels are asked to; a Postgres primary is killed first",
+        "another server is made the primary: Sentinels, or a replica in a cluster, are asked to; a Postgres "
+        "primary is killed first",
         "never",
     ),
     "switchover": FaultFacts("a Postgres primary is ended in order, then a standby promoted", "never"),

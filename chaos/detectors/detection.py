@@ -254,6 +254,7 @@ def client_observations(operations: NDArray[Any], target: str, zero_ns: int) -> 
 
 
 ENGINE_EVENT, CONTAINER_HEALTH, SENTINEL_EVENT = "engine_event", "container_health", "sentinel"
+CLUSTER_BUS = "cluster"
 _DOWN = {"died", "ended", "stopped", "failed", "gave_up", "paused", "oom", "disconnected"}
 _UP = {"restarted", "started", "continued", "unpaused", "connected"}
 

@@ -1,4 +1,5 @@
-"""What the servers of a target say of themselves, and what its Sentinels say of them, on the run's clock."""
+"""What the servers of a target say of themselves, and what its Sentinels or the nodes of its
+cluster say of them, on the run's clock."""
 
 from __future__ import annotations
 
@@ -10,10 +11,13 @@ from typing import TYPE_CHECKING
 
 from bench.core.clock import monotonic_ns
 from bench.registry import PRIMARY, REPLICA, STANDBY
+from bench.stack.cluster import FAILED, SUSPECTED, ClusterLocator
 from bench.stack.postgres_servers import NoAnswer, ServerConnection
 from bench.stack.probes.connection import ProbeError
 from bench.stack.probes.redis import ErrorReply, RespClient
-from chaos.detectors.detection import SENTINEL_EVENT, Observation
+from bench.stack.sentinel import NotLocated
+from bench.stack.target import address_of
+from chaos.detectors.detection import CLUSTER_BUS, SENTINEL_EVENT, Observation
 from chaos.detectors.polling import Detector, PollingDetector
 
 if TYPE_CHECKING:
@@ -185,3 +189,47 @@ def names(about: str, primary: str) -> bool:
     """
     head, _, followed = about.partition(" @ ")
     return primary in (followed.split()[:1] or head.split()[:2])
+
+
+BUS_EVERY_NS = 25_000_000
+
+
+class ClusterBus(PollingDetector):
+    """What one node of a Redis Cluster takes the others for, asked every 25 ms: fail? is its own suspicion,
+    fail what most primaries have agreed on.
+    """
+
+    detector = CLUSTER_BUS
+
+    def __init__(self, server: Target, target: str) -> None:
+        super().__init__(f"{CLUSTER_BUS}-{server.name}", BUS_EVERY_NS)
+        self._server, self._target = server, target
+        self._locator = ClusterLocator([(server.host, server.port)], server.username, server.password)
+        self._seen: dict[str, tuple[str, bool]] = {}
+        """Name of a node -> what was wrong with it when asked last, and whether it served slots."""
+
+    def look(self) -> None:
+        """Ask once, and note what changed. The stamp is when the answer was there."""
+        try:
+            view = self._locator.view(DEADLINE_S)
+        except NotLocated:  # it may be the one that was killed
+            return
+        at_ns = monotonic_ns()
+        for node in view.nodes:
+            flag = next((flag for flag in (FAILED, SUSPECTED) if flag in node.flags), "")
+            before, served = self._seen.get(node.name, ("", node.serves))
+            self._seen[node.name] = flag, node.serves
+            place = address_of(*node.endpoint)
+            if flag != before:
+                self._note(at_ns, f"{place} {flag or 'is well again'}", is_down=bool(flag))
+            if node.serves and not served:
+                self._note(at_ns, f"{place} serves slots", is_down=False)
+
+    def _note(self, at_ns: int, what: str, *, is_down: bool) -> None:
+        detail = f"{self._server.name}: {what}"
+        self.observations.append(Observation(self.detector, self._target, at_ns, is_down, detail))
+
+    def stop(self) -> None:
+        """Ask no more."""
+        super().stop()
+        self._locator.close()

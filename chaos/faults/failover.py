@@ -1,6 +1,7 @@
 """Failover on request: the system itself is asked to make another of its servers the primary.
 
-The Sentinels of a Redis are; of a Postgres without an agent of its own see `chaos.faults.standby`.
+The Sentinels of a Redis are, or a replica in its cluster; of a Postgres without an agent of its own see
+`chaos.faults.standby`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from bench.stack.target import Target, address_of
 from chaos.faults.fault import Fault, stamped
 from chaos.faults.standby import PostgresFailover
 from chaos.processes import HEALED_POLL_S, wait_until
-from chaos.schedule import Proof, Timestamps
+from chaos.schedule import Proof, Timestamps, drawn
 
 if TYPE_CHECKING:
+    from bench.stack.cluster import ClusterNode
     from bench.stack.sentinel import Endpoint
     from chaos.faults.fault import FaultContext
     from chaos.schedule import FaultPlan
@@ -32,10 +34,93 @@ def failover(plan: FaultPlan, context: FaultContext) -> Fault:
     """By the kind of the target."""
     if context.targets[plan.target].kind == "postgres":
         return PostgresFailover(plan, context)
+    if context.targets[plan.target].nodes:
+        return ClusterFailover(plan, context)
     return SentinelFailover(plan, context)
 
 
-class SentinelFailover(Fault):
+class _AskedFor(Fault):
+    """What comes after the request: nothing has to be undone, the new primary is to stay."""
+
+    def healed(self, deadline_s: float) -> Proof:
+        """The target answers."""
+        answers = wait_until(lambda: self.context.answers(self.plan.target), deadline_s, HEALED_POLL_S)
+        return Proof(answers, "it answers" if answers else "it does not answer")
+
+    @property
+    def healed_by(self) -> str:
+        """Nobody has to."""
+        return "nobody: the new primary is to stay"
+
+    @property
+    def _target(self) -> Target:
+        return self.context.targets[self.plan.target]
+
+
+class ClusterFailover(_AskedFor):
+    """CLUSTER FAILOVER, asked of a replica of one primary: the two agree on the moment."""
+
+    _answer = "nobody was asked"
+
+    def check(self) -> None:
+        """Some primary must have a replica that is sound."""
+        self._pairs()
+
+    def aim(self) -> None:
+        """Choose the primary that is to be replaced, and its replica."""
+        pairs = self._pairs()
+        chosen = drawn([primary.name for primary, _ in pairs], self.plan.draw)
+        self._before, self._after = next(pair for pair in pairs if pair[0].name == chosen)
+        members = self.context.servers(self.plan.target).items()
+        places = {(server.host, server.port): name for name, server in members}
+        self.process = places.get(self._before.endpoint, self.plan.target)
+
+    def _pairs(self) -> list[tuple[ClusterNode, ClusterNode]]:
+        """Primaries with a replica each. Raises TargetError where there is none."""
+        try:
+            view = self._target.cluster_view(ASK_S)
+        except NotLocated as error:
+            raise self.refuse("a node that knows the cluster", str(error), "see how its nodes are") from None
+        replicas = {node.primary: node for node in reversed(view.replicas) if node.is_sound}
+        pairs = [(node, replicas[node.name]) for node in view.primaries if node.name in replicas]
+        if not pairs:
+            advice = "give it replicas: embedded: {cluster: {primaries: 3, replicas: 3}}"
+            raise self.refuse("a primary with a replica that can take over", "none", advice)
+        return pairs
+
+    def inject(self) -> Timestamps:
+        """Ask the replica."""
+        asked = monotonic_ns()
+        try:
+            with RespClient.logged_in(self._target.at(*self._after.endpoint), ASK_S) as client:
+                self._answer = str(client.ask("CLUSTER", "FAILOVER"))
+        except (ProbeError, ErrorReply) as refused:
+            self._answer = str(refused)
+        return stamped(asked)
+
+    def took_effect(self) -> Proof:
+        """The replica serves the slots."""
+        new, old = address_of(*self._after.endpoint), address_of(*self._before.endpoint)
+        if self._answer != "OK":
+            return Proof(False, f"{new} did not obey: {self._answer}")
+        if wait_until(self._has_moved, MOVE_S, POLL_S):
+            return Proof(True, f"{new} serves the slots of {old}")
+        return Proof(False, f"{old} serves its slots still, {MOVE_S:g} s later")
+
+    def _has_moved(self) -> bool:
+        try:
+            primaries = self._target.cluster_view(ASK_S).primaries
+        except NotLocated:
+            return False
+        return self._after.name in {node.name for node in primaries}
+
+    @property
+    def how(self) -> str:
+        """Who was asked."""
+        return f"CLUSTER FAILOVER, asked of {address_of(*self._after.endpoint)}"
+
+
+class SentinelFailover(_AskedFor):
     """SENTINEL FAILOVER, which needs no agreement of the Sentinels."""
 
     _asked: Endpoint | None = None
@@ -48,7 +133,7 @@ class SentinelFailover(Fault):
             raise self.refuse(
                 "a target that can be asked for another primary, as Sentinels can",
                 f"a {self._target.kind} without Sentinels",
-                "describe it with sentinel in a stack file, or embedded: {replicas: 2, sentinels: 3}",
+                "describe it with sentinel or cluster in a stack file, or start it with embedded",
             )
         self._before = self._located()
 
@@ -56,10 +141,6 @@ class SentinelFailover(Fault):
         """Note who is the primary now."""
         self.process = self.context.process(self.plan)
         self._before = self._located()
-
-    @property
-    def _target(self) -> Target:
-        return self.context.targets[self.plan.target]
 
     def _located(self) -> Target:
         try:
@@ -104,16 +185,6 @@ class SentinelFailover(Fault):
             return self._target.located(ASK_S).address
         except NotLocated:
             return None
-
-    def healed(self, deadline_s: float) -> Proof:
-        """Nothing has to be undone; the target answers."""
-        answers = wait_until(lambda: self.context.answers(self.plan.target), deadline_s, HEALED_POLL_S)
-        return Proof(answers, "it answers" if answers else "it does not answer")
-
-    @property
-    def healed_by(self) -> str:
-        """Nobody has to."""
-        return "nobody: the new primary is to stay"
 
     @property
     def how(self) -> str:

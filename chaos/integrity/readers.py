@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,10 @@ from bench.core.errors import Problem, ScenarioError
 from bench.core.sanitize import redacted
 from bench.drivers.redis.commands import encode
 from bench.scenario.templates import RUN
+from bench.stack.cluster import slot_of
 from bench.stack.probes.connection import dialled
 from bench.stack.probes.redis import login_commands
+from bench.stack.sentinel import NotLocated
 from chaos.integrity.check import ANSWER_S, WHOLE_S, NotYet, Unreadable, patiently
 from chaos.integrity.ledger import Found, written_form
 
@@ -24,12 +27,14 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from bench.scenario.workloads import Workload
+    from bench.stack.cluster import ClusterNode, ClusterView
+    from bench.stack.sentinel import Endpoint
     from bench.stack.target import Target
     from chaos.integrity.check import Check
     from chaos.integrity.ledger import WrittenForm
 
 
-PASSING = ("LOADING", "BUSY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN")
+PASSING = ("MOVED", "ASK", "LOADING", "BUSY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN")
 """Errors by which a server says that it will serve later."""
 
 
@@ -106,19 +111,64 @@ def read_redis(
     (command,) = workload.operations[operation].all_commands
     key = written_form(command[1], workload, seed, run_label)
     item = written_form(command[-1], workload, seed, run_label)
-    with RedisReader(target) as dialogue:
-        if command[0].upper() == "SET":
-            return _keys(dialogue, key, item, last_arrival)
+    if command[0].upper() == "SET":
+        with ExitStack() as opened:
+            return _keys(_asked_by_key(target, opened), key, item, last_arrival)
+    with RedisReader(_home_of(target, key.of(0))) as dialogue:
         elements = _ELEMENTS[command[0].upper()](dialogue, key.of(0))
         return _sorted_out(elements, item)
 
 
-def _keys(dialogue: RedisReader, key: WrittenForm, item: WrittenForm, last_arrival: int) -> Found:
+Ask = Callable[[Sequence[bytes]], list[Any]]
+"""The values of keys, in their order."""
+
+
+def _asked_by_key(target: Target, opened: ExitStack) -> Ask:
+    """MGET of a server; of a cluster a GET for each key, at the node that serves its slot."""
+    if not target.nodes:
+        single = opened.enter_context(RedisReader(target))
+        return lambda keys: list(single.ask("MGET", *keys))
+    view = _view_of(target)
+    readers: dict[Endpoint, RedisReader] = {}
+
+    def ask(keys: Sequence[bytes]) -> list[Any]:
+        places = [_owner(view, key).endpoint for key in keys]
+        values: dict[bytes, Any] = {}
+        for place in dict.fromkeys(places):
+            own = [key for key, home in zip(keys, places, strict=True) if home == place]
+            if place not in readers:
+                readers[place] = opened.enter_context(RedisReader(target.at(*place)))
+            values |= zip(own, readers[place].ask_all([("GET", key) for key in own]), strict=True)
+        return [values[key] for key in keys]
+
+    return ask
+
+
+def _view_of(target: Target) -> ClusterView:
+    try:
+        return target.cluster_view(ANSWER_S)
+    except NotLocated as error:
+        raise NotYet(str(error)) from None
+
+
+def _owner(view: ClusterView, key: bytes) -> ClusterNode:
+    owner = view.owner_of(slot_of(key))
+    if owner is None:
+        raise NotYet(f"nobody serves slot {slot_of(key)}")
+    return owner
+
+
+def _home_of(target: Target, key: bytes) -> Target:
+    """Where a key is: the target, or a node of it."""
+    return target.at(*_owner(_view_of(target), key).endpoint) if target.nodes else target
+
+
+def _keys(ask: Ask, key: WrittenForm, item: WrittenForm, last_arrival: int) -> Found:
     right: list[int] = []
     changed: list[int] = []
     for first in range(0, last_arrival + 1, REDIS_CHUNK):
         arrivals = range(first, min(first + REDIS_CHUNK, last_arrival + 1))
-        values = dialogue.ask("MGET", *(key.of(arrival) for arrival in arrivals))
+        values = ask([key.of(arrival) for arrival in arrivals])
         for arrival, value in zip(arrivals, values, strict=True):
             if value is not None:
                 (right if value == item.of(arrival) else changed).append(arrival)

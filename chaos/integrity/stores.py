@@ -159,7 +159,10 @@ and `remove` raise NotYet or Unreadable.
 
 
 def registers_in(target: Target, workload: Workload, token: str, count: int) -> RegisterStore:
-    """The store for a workload's target. Raises Unreadable for a kind that has none."""
+    """The store for a workload's target. Raises Unreadable for a kind that has none, TargetError."""
+    if target.nodes:
+        advice = "check acknowledged_writes instead"
+        raise target.error("a Redis that is one server, for registers", "a cluster", advice)
     if target.kind == "redis":
         return RedisRegisters(target, token, count)
     if target.kind == "postgres":

@@ -35,13 +35,18 @@ def promotions(
 
 
 def splits(roles: Sequence[RoleRecord], target: str, until_ns: int) -> list[tuple[int, int]]:
-    """From when to when more than one server of a target said to be the primary, in the order of time."""
+    """From when to when more servers of a target said to be a primary than at run zero, which a cluster has
+    several of; in the order of time.
+    """
     found, primaries, since_ns = list[tuple[int, int]](), set[str](), None
-    for one in sorted((one for one in roles if one.target == target), key=lambda one: one.at_ns):
+    said = sorted((one for one in roles if one.target == target), key=lambda one: one.at_ns)
+    at_first = {one.process: one.role for one in said if one.at_ns == 0}
+    usual = max(sum(role == PRIMARY for role in at_first.values()), 1)
+    for one in said:
         (primaries.add if one.role == PRIMARY else primaries.discard)(one.process)
-        if len(primaries) > 1 and since_ns is None:
+        if len(primaries) > usual and since_ns is None:
             since_ns = one.at_ns
-        elif len(primaries) <= 1 and since_ns is not None:
+        elif len(primaries) <= usual and since_ns is not None:
             found.append((since_ns, one.at_ns))
             since_ns = None
     return found if since_ns is None else [*found, (since_ns, until_ns)]

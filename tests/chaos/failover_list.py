@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -182,7 +182,12 @@ def main() -> None:
         place = f"{{standbys: 1, synchronous: {given.synchronous}}}"
         file.write_text(f"stack: failovers\ntargets:\n  orders: {{kind: postgres, embedded: {place}}}\n")
         with AssembledStack(load_stack_file(file), {"orders"}, folder) as stack:
-            rows = [_row(failed_over(stack, folder)) for _ in range(given.kills)]
+            rows = [row_of(failed_over(stack, folder), DETECTORS) for _ in range(given.kills)]
+    write_table(rows)
+
+
+def write_table(rows: Sequence[Mapping[str, float | None]]) -> None:
+    """A line for each kill, then median, interval and longest of each column."""
     columns = list(rows[0])
     sys.stdout.write(f"\n{' | '.join(columns)}\n")
     for row in rows:
@@ -198,14 +203,14 @@ def main() -> None:
             )
 
 
-def _row(one: Failover) -> dict[str, float | None]:
+def row_of(one: Failover, detectors: Sequence[str]) -> dict[str, float | None]:
     """In ms from the first failure, unless its name says otherwise."""
     record = one.ended.record
     (recovery,), (check,) = record.recoveries, record.integrity
     since_ns = recovery.first_failure_ns or 0
     found = {each.detector: each.at_ns for each in record.detections}
     stamps = {
-        **{f"detect {name}": found.get(name) for name in DETECTORS},
+        **{f"detect {name}": found.get(name) for name in detectors},
         "promotion": one.promoted_ns,
         "first": recovery.first_success_ns,
         "stable": recovery.stable_ns,

@@ -22,6 +22,7 @@ SIGNS = {
     "replication": ("r", "replication"),
     "sentinel": ("s", "Sentinel"),
     ALERT: ("a", "first alert"),
+    "cluster": ("n", "cluster node"),
     "promotion": ("P", "new primary"),
     "first": ("1", "first success"),
     "stable": ("S", "stable"),

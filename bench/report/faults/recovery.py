@@ -12,6 +12,7 @@ Where a fault had no visible effect, all of its time is `after`; where it only s
 `recovery`.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -87,7 +88,11 @@ def roles_section(run: Run) -> Section:
 
 
 def _both(spans: list[PrimarySpan], end_ns: int) -> Iterator[str]:
-    """A sentence for each time in which two servers of a target said to be its primary."""
+    """A sentence for each time in which two servers of a target said to be its primary; of a cluster, which
+    has several, none.
+    """
+    at_first = Counter(span.target for span in spans if span.from_ns == 0)
+    spans = [span for span in spans if at_first[span.target] <= 1]
     for number, one in enumerate(spans):
         for other in spans[number + 1 :]:
             until_ns = min(end_ns if each.until_ns is None else each.until_ns for each in (one, other))

@@ -22,6 +22,7 @@ DETECTORS = {
     "engine_event": "the event of the supervisor or the container engine",
     "breaker": "the circuit breaker of the API",
     "replication": "a standby that receives nothing more, or a primary that misses one",
+    "cluster": "the first node of a Redis Cluster that takes another for down (fail?, fail)",
     "sentinel": "the first Sentinel that takes a server for down (+sdown)",
 }
 ALERT = "alert_"

@@ -122,6 +122,7 @@ _OF_ANSWERS: Mapping[str | None, tuple[_Kind, ...]] = {
     "lookups": (
         _share("hits", "higher", "share of lookups that found something"),
         _share("misses", "lower", "share of lookups that found nothing"),
+        _count("redirects", "answers of a Redis Cluster that named another node, which was asked then"),
     ),
     "rows": (_share("empty", "lower", "share of statements that returned or changed no row"),),
     "statuses": tuple(
