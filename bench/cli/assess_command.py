@@ -51,6 +51,12 @@ ASKABLE = ("external", "compose")
     help="Also write all evidence, with its digests, to this ZIP file.",
     metavar="FILE",
 )
+@click.option(
+    "--comment",
+    type=NamedPath(path_type=Path, dir_okay=False),
+    help="Also write a short form as one comment for a pull request.",
+    metavar="FILE",
+)
 @click.option("--health", is_flag=True, help="Check the targets now; a stack that is up is always checked.")
 @click.option(
     "--stack",
@@ -79,6 +85,7 @@ def command(
     form: str | None,
     out: Path | None,
     bundle: Path | None,
+    comment: Path | None,
     health: bool,
     stack_kind: str | None,
     services: tuple[str, ...],
@@ -115,6 +122,10 @@ def command(
         say_problem(f"{files} files of evidence in {bundle}: unzip it, then sha256sum -c SHA256SUMS")
     if alerts is not None:
         _write_alerts(alerts, found)
+    if comment is not None:
+        from bench.report.assess.forms import render_comment
+
+        _write(comment, render_comment(found))
     form = form or (BY_SUFFIX.get(out.suffix.lower(), "text") if out else "text")
     text = _rendered(found, form, out, colour=out is None and is_colourful())
     if out is None:

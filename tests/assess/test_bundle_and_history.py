@@ -91,6 +91,9 @@ def test_the_command_writes_the_bundle_and_says_how_to_check_it(
     captured = capsys.readouterr()
     assert json.loads(captured.out)["recommendation"] == "CANNOT TELL"
     assert "sha256sum -c SHA256SUMS" in captured.err
+    assert bench([*arguments, "--comment", str(tmp_path / "comment.md")]) == 5
+    assert (tmp_path / "comment.md").read_text().startswith("<!-- holdfast readiness -->\n")
+    capsys.readouterr()
     assert bench([*arguments, "--bundle", str(tmp_path / "none" / "a.zip")]) == 2
     assert "expected to be able to write the bundle" in capsys.readouterr().err
 

@@ -9,7 +9,7 @@ import pytest
 
 from bench.assess.assessment import Assessment
 from bench.cli.main import run as bench
-from bench.report.assess.forms import render_html, render_json, render_markdown, render_text
+from bench.report.assess.forms import render_comment, render_html, render_json, render_markdown, render_text
 from tests.assess.assess_runs import HOUR_NS, SHIPPED, assessed, write_run, write_scenario
 
 FOREVER = ("--max-age", "36500d")
@@ -100,6 +100,19 @@ def test_one_reason_that_is_not_shown_is_no_plural(
     for hidden, words in ((1, "and 1 more reason:"), (2, "and 2 more reasons:")):
         monkeypatch.setattr("bench.report.assess.forms.REASONS_IN_A_TERMINAL", len(whole.reasons) - hidden)
         assert words in render_text(whole)
+
+
+def test_a_comment_is_short_begins_with_its_mark_and_leads_nowhere(whole: Assessment) -> None:
+    text = render_comment(whole)
+    assert text.startswith("<!-- holdfast readiness -->\n")
+    assert "✖ NOT READY" in text
+    assert "| Redis |" in text
+    assert not re.search(r"(?<!\\)\]\(", text)  # a path of the machine that assessed means nothing elsewhere
+    assert "<img" not in text
+    assert "@someone" not in text
+    folded = text[text.index("<details>") :]
+    assert folded.count("\n- ") == len(whole.reasons) - 8
+    assert text.count("\n- ") == len(whole.reasons)
 
 
 def test_json_has_every_requirement_and_reason(whole: Assessment) -> None:

@@ -11,7 +11,7 @@ from bench.assess.status import RequirementStatus, age, date, figure, old, share
 from bench.core.units import counted
 from bench.judge.verdict import Status
 from bench.report.assess.sections import badge_of, named
-from bench.report.assess.summary import COMMAND, folded_command, sections
+from bench.report.assess.summary import COMMAND, folded_command, scorecard, sections
 from bench.report.document import (
     Badge,
     Block,
@@ -20,6 +20,7 @@ from bench.report.document import (
     Code,
     Finding,
     Findings,
+    Folded,
     Headline,
     Preformatted,
     Section,
@@ -213,6 +214,29 @@ def render_markdown(assessment: Assessment, beside: Path) -> str:
         ),
     )
     return f"# {TITLE}\n\n" + markdown.render([head, *sections(assessment)], beside, signs=SIGNS)
+
+
+MARK = "<!-- holdfast readiness -->"
+"""First line of a comment: by it a workflow finds its own comment, to replace it."""
+
+
+def render_comment(assessment: Assessment) -> str:
+    """For one comment of a pull request: the gravest reasons, the scorecard, the rest folded away."""
+    score = assessment.score
+    lines = [_reason_line(reason) for reason in assessment.reasons]
+    shown, more = lines[:SHOWN_REASONS], lines[SHOWN_REASONS:]
+    rest: tuple[Block, ...] = (Folded(f"{len(more)} more", (Bullets(tuple(more)),)),) if more else ()
+    head = Section(
+        "",
+        (
+            _headline(assessment),
+            f"{SAID[assessment.recommendation]} {score.shown} of {score.total} requirements are shown.",
+            *((Bullets(tuple(shown)),) if shown else ()),
+            *rest,
+        ),
+    )
+    areas = Section("", tuple(block for block in scorecard(assessment).blocks if isinstance(block, Table)))
+    return f"{MARK}\n" + markdown.render([head, areas], signs=SIGNS, level=3)
 
 
 def _headline(assessment: Assessment) -> Headline:
