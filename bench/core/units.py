@@ -17,6 +17,9 @@ PER_S = {"/s": Fraction(1), "/min": Fraction(1, 60), "/h": Fraction(1, 3600)}
 BYTES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 BYTES_PER_S = {size + per: scale * PER_S[per] for size, scale in BYTES.items() for per in PER_S}
 PERCENT = {"%": Fraction(1, 100)}
+BASE_UNITS = {"count": ("count", 1.0), "s": ("ns", 1e9), "bytes": ("bytes", 1.0), "ratio": ("ratio", 1.0)}
+BASE_UNITS["per_s"] = ("per_s", 1.0)
+"""Unit of a query's value -> unit of rules about it, and how many of those it is."""
 Scales = Mapping[str, int] | Mapping[str, Fraction]
 
 # Up to 18 digits: everything a benchmark can mean, and nothing that turns into infinity.

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import TargetError
 from bench.core.threads import Work
+from bench.core.units import BASE_UNITS
 from bench.results import layout
 from bench.results.run_record import PromQueryRecord, RunRecord
-from bench.scenario.prometheus import BASE_UNITS, PrometheusEntry
+from bench.scenario.prometheus import PrometheusEntry
 from bench.stack.probes.prometheus import Prometheus, QueryError
 
 if TYPE_CHECKING:

@@ -13,12 +13,11 @@ from pydantic_core import ErrorDetails
 
 from bench.core.errors import Problem, ScenarioError
 from bench.core.intervals import window_ends
-from bench.core.units import Mismatch, format_duration_ns, quoted
+from bench.core.units import BASE_UNITS, Mismatch, format_duration_ns, quoted
 from bench.registry import Topology
 from bench.scenario.fields import Parts, kind_of
 from bench.scenario.model import Phase, Scenario
 from bench.scenario.problems import Path, Violation, nearest
-from bench.scenario.prometheus import BASE_UNITS
 from bench.scenario.rules.grammar import Rule, RuleError, parse_rule
 from bench.scenario.rules.metrics import Outline, check_rule, external_metrics, metrics_of_outlines
 from bench.scenario.source import ListNode, MapNode, Node, Scalar

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from bench.registry import Topology
 
 EVERY_NS = 1_000_000_000
-BASE_UNITS = {"count": ("count", 1.0), "s": ("ns", 1e9), "bytes": ("bytes", 1.0), "ratio": ("ratio", 1.0)}
-BASE_UNITS["per_s"] = ("per_s", 1.0)
-"""Unit of a query's value -> unit of rules about it, and how many of those it is."""
 _URL = re.compile(r"https?://[^\s/]+(/\S*)?")
 
 

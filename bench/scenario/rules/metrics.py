@@ -14,10 +14,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from bench.core.answers import STATUS_CLASSES
-from bench.core.units import quoted
+from bench.core.units import BASE_UNITS, quoted
 from bench.registry import OF, contacts_a_target, is_planned, kind_of_answers, reachable_targets, received_by
 from bench.scenario.problems import nearest
-from bench.scenario.prometheus import BASE_UNITS
 from bench.scenario.rules.grammar import FAMILIES, Metric, Rule, RuleError, scope_and_name
 from bench.scenario.rules.metric_facts import ALERT, BY_NAME, FAULT_METRICS, PROMQL, STATS, SUSTAINED
 
