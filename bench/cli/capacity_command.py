@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bench.capacity.probes import Prober
     from bench.capacity.record import CapacityRecord, QuestionRecord
     from bench.capacity.search import Bounds, Ending, Probe
-    from bench.run.progress import Progress, ProgressSnapshot
+    from bench.run.progress import Progress
     from bench.run.session import Session
     from bench.run.stop_request import StopRequest
     from bench.scenario.load import LoadedScenario
@@ -266,13 +266,14 @@ class _Search:
         from bench.capacity.record import save, with_findings
         from bench.cli.session_opening import load_for, run_and_judge
         from bench.report.capacity.sections import after_a_probe
+        from bench.run.progress import LiveLine
 
         plan = self.prober.plan(step.rate_per_s, step.longer)
         overrides = (*self.loaded.overrides, *plan.overrides)
         loaded = load_for(self.stack, self.loaded.path, overrides)
         # Each has arrivals of its own, so that two of one rate are two measurements.
         session.seed = self.record.question.seed + len(self.record.probes)
-        session.progress = self.progress if not self.record.probes else _Quiet(self.progress)
+        session.progress = self.progress if not self.record.probes else LiveLine(self.progress)
         run, verdict = run_and_judge(session, loaded)
         probe = probe_of(run, verdict, self.record.question.workload, step, plan)
         probes = [*self.record.probes, probe]
@@ -312,24 +313,6 @@ class _Search:
             f"at most {counted(left, 'probe')} of about {format_duration_ns(each_ns)}, "
             f"{most} in all, usually {usual}"
         )
-
-
-@dataclass
-class _Quiet:
-    """The live line of a probe, without the steps before it: the first probe has shown them."""
-
-    progress: Progress
-
-    def step(self, text: str) -> None:
-        """Nothing."""
-
-    def look(self, look: ProgressSnapshot) -> None:
-        """As it is."""
-        self.progress.look(look)
-
-    def close(self) -> None:
-        """As it is."""
-        self.progress.close()
 
 
 def _stopped(out: Path, scenario: str, question: QuestionRecord) -> tuple[Path, CapacityRecord]:

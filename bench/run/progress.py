@@ -187,3 +187,21 @@ def progress_for(stream: TextIO | None = None) -> Progress:
     """Terminal where the stream is one, Plain elsewhere."""
     stream = stream or sys.stderr
     return Terminal(stream) if stream.isatty() else Plain(stream)
+
+
+@dataclass
+class LiveLine:
+    """The live line of one of many runs, without the steps before it: the first has shown them."""
+
+    progress: Progress
+
+    def step(self, text: str) -> None:
+        """Nothing."""
+
+    def look(self, look: ProgressSnapshot) -> None:
+        """As it is."""
+        self.progress.look(look)
+
+    def close(self) -> None:
+        """As it is."""
+        self.progress.close()

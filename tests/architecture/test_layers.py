@@ -11,6 +11,7 @@ LAYERS = (
         "judge",
         "compare",
         "capacity",
+        "matrix",
         "ab",
         "trend",
         "assess",
