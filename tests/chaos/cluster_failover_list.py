@@ -118,7 +118,8 @@ def failed_over(stack: AssembledStack, folder: Path) -> Failover:
     view = board.cluster_view(2.0)
     primary = next(node for node in view.primaries if node.endpoint == (hit.host, hit.port))
     shard = [primary, *(node for node in view.replicas if node.primary == primary.name)]
-    tag = next(tag for tag in map(str, itertools.count()) if view.owner_of(slot_of(tag.encode())) == primary)
+    tags = (f"t{number}" for number in itertools.count())
+    tag = next(tag for tag in tags if view.owner_of(slot_of(tag.encode())) == primary)
     path = folder / "killed_primary.yaml"
     path.write_text(SCENARIO.replace("TAG", tag))
     watched = Watched(tag, [node.port for node in shard])
