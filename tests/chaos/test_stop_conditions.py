@@ -23,6 +23,7 @@ from bench.run.progress import Silent
 from bench.run.session import Session
 from bench.scenario.load import load_scenario
 from bench.stack.embedded import EmbeddedStack
+from bench.stack.probes.health import probe
 from bench.stack.probes.redis import RespClient
 from tests.helpers.scenarios import CACHE
 from tests.helpers.waiting import eventually
@@ -100,7 +101,9 @@ def stopped_of(run: Run, condition: str) -> StoppedRecord:
 def test_a_server_that_is_killed_ends_the_run_within_a_window_of_the_rules_holding(
     lasting: EmbeddedStack, tmp_path: Path, engine: str
 ) -> None:
-    pid = eventually(lambda: lasting.describe()[0].pid, "the server runs")
+    # The one before may have killed it just now.
+    eventually(lambda: probe(lasting.targets()["redis"], 1.0).state == "up", "the server answers", 20.0)
+    pid = lasting.describe()[0].pid
     overrides = (f"workloads.cache.engine={engine}", 'stop_when=["errors > 50% for 1s"]')
     made = run(lasting, tmp_path, *overrides, watcher=KilledAt(pid, 2))
     stopped = stopped_of(made, "errors > 50% for 1s")
