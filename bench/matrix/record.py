@@ -47,7 +47,7 @@ class CellRecord(Record):
     refused: str | None = None
     """Why this stack cannot have it; then nothing below is known."""
     invalid: str | None = None
-    """Why its run says nothing about the target."""
+    """Why its run says nothing about the target, although all below is what was seen."""
     workload: str | None = None
     """Of those that send this way the one that was harmed most."""
     planned: Whole = 0
@@ -107,13 +107,11 @@ def empty_cell(cell: Cell, refused: str | None = None) -> CellRecord:
 
 def cell_of(cell: Cell, scenario: Scenario, run: Run, verdict: Verdict) -> CellRecord:
     """What a cell's run showed. Raises ResultError for a damaged one."""
-    found = empty_cell(cell).model_copy(update={"run": run.path.name})
     why = next((one.because for one in verdict.checks if one.status is Status.INVALID), None)
-    if why is not None:
-        return found.model_copy(update={"invalid": why})
+    found = empty_cell(cell).model_copy(update={"run": run.path.name, "invalid": why})
     (fault,) = run.record.faults
     if not fault.took_effect or fault.effective_ns is None:
-        return found.model_copy(update={"invalid": fault.proof or "the fault did not take effect"})
+        return found.model_copy(update={"invalid": why or fault.proof or "the fault did not take effect"})
     over_ns = fault.healed_ns or fault.effective_ns + (fault.for_ns or 0)
     harms = {
         one.name: _harm(run, number, one.deadline_ns, fault.effective_ns, over_ns)

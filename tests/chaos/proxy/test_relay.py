@@ -74,15 +74,19 @@ def test_it_may_begin_and_end_at_any_moment_of_a_transfer(connected, proxy, has_
 def test_more_readers_stand_still_than_it_has_buffers(connected, proxy, has_relay):
     pairs = [connected() for _ in range(POOL + 8)]
     data = noise(12_000_000)
-    sent = []
+    sent = [0] * len(pairs)
     for client, _ in pairs:
         client.setblocking(False)
-        count = 0
-        with contextlib.suppress(BlockingIOError):
-            while count < len(data):
-                count += client.send(data[count : count + 65_536])
-        sent.append(count)
-    eventually(lambda: proxy.stats().held_up_bytes > 0, "something waits in the proxy")
+
+    def send_more() -> bool:
+        """The proxy may be slower than the senders, and then the kernel's buffers are full before its own."""
+        for number, (client, _) in enumerate(pairs):
+            with contextlib.suppress(BlockingIOError):
+                while sent[number] < len(data):
+                    sent[number] += client.send(data[sent[number] : sent[number] + 65_536])
+        return bool(proxy.stats().held_up_bytes > 0)
+
+    eventually(send_more, "something waits in the proxy")
     for (client, server), count in zip(pairs, sent, strict=True):
         assert received(server, count) == data[:count]
         client.setblocking(True)
