@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("bench.cli.compare_command", "Compare runs with earlier ones; exit 1 for a regression."),
     "capacity": ("bench.cli.capacity_command", "Search the highest rate at which all rules hold."),
     "matrix": ("bench.cli.matrix_command", "Break each way to a target in each way, and table the effects."),
+    "watch": ("bench.cli.watch_command", "Weeks of light load: availability, error budgets, incidents."),
     "ab": ("bench.cli.ab_command", "Measure two variants in pairs; exit 1 where b is worse."),
     "trend": ("bench.cli.trend_command", "Find since which night a figure is another one."),
     "assess": ("bench.cli.assess_command", "Is it ready for production? The latest runs as one report."),

@@ -34,3 +34,8 @@ class WallLabel:
     def utc(self) -> datetime:
         """The wall reading as an aware UTC datetime."""
         return datetime.fromtimestamp(self.wall_ns / NS_PER_S, UTC)
+
+
+def utc_text(wall_ns: int) -> str:
+    """A reading of the wall clock as text, to the second: 2026-02-02T10:00:00+00:00."""
+    return datetime.fromtimestamp(wall_ns // NS_PER_S, UTC).isoformat()

@@ -19,6 +19,7 @@ LAYERS = (
         "engine",
         "drivers",
         "run",
+        "watch",
     ),
     *("exporters", "report", "swarm", "reference_api", "init", "cli", "pytest_plugin"),
 )

@@ -169,10 +169,17 @@ def resource(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
 
 
-def page(title: str, body: Child, scripts: Sequence[str] = (), styles: Sequence[str] = ()) -> str:
+def page(
+    title: str,
+    body: Child,
+    scripts: Sequence[str] = (),
+    styles: Sequence[str] = (),
+    refresh_s: int | None = None,
+) -> str:
     """A whole document; `scripts` and `styles` are source texts of our own that are put into it.
 
-    Styles stand after the style sheet; scripts run at the end of the body, in order.
+    Styles stand after the style sheet; scripts run at the end of the body, in order. A browser loads the page
+    anew every `refresh_s` seconds, where that is given.
     """
     sheets = [resource("style.css"), *styles]
     policy = "; ".join(
@@ -191,6 +198,7 @@ def page(title: str, body: Child, scripts: Sequence[str] = (), styles: Sequence[
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
         element("meta", name="referrer", content="no-referrer"),
+        element("meta", http_equiv="refresh", content=refresh_s) if refresh_s else None,
         element("link", rel="icon", href="data:,"),
         element("title", title),
         [Html(f"<style>{sheet}</style>") for sheet in sheets],
