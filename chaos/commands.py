@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.core.child_process import for_program, passed
@@ -31,18 +31,23 @@ def why_not_found(program: str) -> str | None:
 
 
 def run_to_end(
-    command: Sequence[str], folder: str, within_s: float, end: threading.Event | None = None
+    command: Sequence[str],
+    folder: str,
+    within_s: float,
+    end: threading.Event | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> str | None:
     """Run a program without a shell; why it failed, with the end of what it said, or None.
 
-    It, and all that it started, is killed after `within_s`, or when `end` is set.
+    It, and all that it started, is killed after `within_s`, or when `end` is set. environment: if not
+    said, what the user's own commands are given.
     """
     with tempfile.TemporaryFile() as said:
         try:
             process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env=for_program(passed()),
+                env=for_program(passed()) if environment is None else environment,
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,

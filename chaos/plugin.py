@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.clock import monotonic_ns
-from bench.core.errors import HealError
+from bench.core.errors import HealError, UsageError
 from bench.registry import SENTINEL, instances_of, path_name, roles_of
 from bench.results.generator_records import CalibrationRecord
 from bench.results.run_record import Anomaly, ProxyRecord, RunRecord
-from bench.scenario.fault_kinds import ACTION, PASSIVE_KINDS
+from bench.scenario.fault_kinds import ACTION, BACKUP, DESTROY, PASSIVE_KINDS
+from bench.stack.background.state import state_folder
 from chaos import schedule
 from chaos.detectors.alerts import AlertWatch
 from chaos.detectors.detection import CONTAINER_HEALTH, ENGINE_EVENT, WhyBlind, shorter_than, too_few_looks
@@ -27,6 +28,7 @@ from chaos.proxy.paths import PathProxies
 from chaos.proxy.watch import ProxyWatch
 from chaos.results import FaultResults
 from chaos.runner import FaultRunner
+from chaos.undo import RemoveFolder
 from chaos.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -64,10 +66,10 @@ class Chaos:
         """Check every fault, heal what an earlier run has left, put proxies in front of their targets."""
         planned = schedule.planned(scenario, plan.seed, stack.topology())
         self._plan, self._stack = plan, stack
-        self._context = context = FaultContext(stack, dict(targets))
+        self._context = context = FaultContext(stack, dict(targets), actions=scenario.actions)
         journal: Journal | None = None
         for name in dict.fromkeys(
-            fault.hit for fault in planned if fault.kind not in (*PASSIVE_KINDS, ACTION)
+            fault.hit for fault in planned if fault.kind not in (*PASSIVE_KINDS, ACTION, BACKUP)
         ):
             context.require_opt_in(name)
         between = self._between(planned, plan.seed)
@@ -82,6 +84,8 @@ class Chaos:
             self._cleanup.callback(journal.close)
             heal_orphans(journal=journal)
             after_it.callback(Watchdog(journal.path, journal.lock).close)
+            if any(fault.kind in (BACKUP, DESTROY) for fault in planned):
+                context.drills = self._drills(journal)
         seen = dict(targets)
         through = [fault for fault in planned if fault.through_proxy]
         for name in dict.fromkeys(fault.target for fault in through if fault.client is None):
@@ -117,8 +121,20 @@ class Chaos:
         self._integrity = Integrity(scenario, plan, targets, seen)
         self._cleanup.callback(self._integrity.close)
         self._integrity.prepare()
+        self._cleanup.callback(self._runner.rescue)
         self._cleanup.callback(self._runner.end)
         return seen
+
+    def _drills(self, journal: Journal) -> Path:
+        """A folder for backups that go with the run, also when this harness is killed. Raises UsageError."""
+        folder = state_folder() / "drills" / journal.path.stem
+        try:
+            noted = journal.intend("backups of a restore drill", RemoveFolder(folder))
+        except OSError as error:
+            advice = "make room there: what is not noted is not done"
+            raise UsageError(f"{journal.path}: the journal cannot be written ({error}); {advice}") from None
+        self._cleanup.callback(_remove_backups, journal, noted, folder)
+        return folder
 
     def _watch_roles(self, target: Target, targets: Mapping[str, Target]) -> None:
         """Look at the servers of a target, and listen to its Sentinels, where it has any."""
@@ -253,6 +269,7 @@ class Chaos:
             update={name: getattr(sections, name) for name in sections.model_fields_set}
         )
         checks, holes = self._integrity.finish(record, folder)
+        self._runner.rescue()
         update: dict[str, object] = {"anomalies": [*record.anomalies, *anomalies, *holes]}
         if proxies:
             update["proxies"] = proxies
@@ -334,6 +351,12 @@ def _floor_through(proxy: FaultProxy, plan: Plan) -> CalibrationRecord:
     finally:
         proxy.lead_back()
     return CalibrationRecord.model_validate(measured)
+
+
+def _remove_backups(journal: Journal, noted: str, folder: Path) -> None:
+    """Those that go with the run; what may have to be put back stays."""
+    if RemoveFolder(folder).heal() is None:
+        journal.done(noted)
 
 
 def _require_healed(journal: Path) -> None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bench.registry import PRIMARY, contacts_a_target, instances_of, path_name, roles_of
-from bench.scenario.fault_kinds import ACTION, FAULT_KINDS, PASSIVE_KINDS, REMEDIES
+from bench.scenario.actions import restore_after
+from bench.scenario.fault_kinds import ACTION, FAULT_KINDS, PASSIVE_KINDS, REMEDIES, RESTORE
 
 if TYPE_CHECKING:
     from bench.registry import Topology
@@ -43,6 +44,8 @@ class Proof:
 
     holds: bool
     text: str
+    is_final: bool = False
+    """To look again would find the same."""
 
 
 _SHARE_BITS = 53
@@ -70,7 +73,9 @@ class FaultPlan:
     """What the process of the target that is hit is at that time; None where the target is one process, or
     the instance is chosen already."""
     action: ActionEntry | None = None
-    """The command that it is, of kind ACTION."""
+    """The action that it is, of one of the kinds ACTIONS."""
+    restore: ActionEntry | None = None
+    """How what this destroys comes back, of kind DESTROY."""
     draw: float = 0.0
     """0..1: which one of several with that role is hit; 0 is the first."""
 
@@ -87,8 +92,8 @@ class FaultPlan:
     @property
     def aim(self) -> str:
         """What is hit, in words: the target, the path, or the role: "sessions primary"."""
-        if self.action is not None:
-            return self.action.name
+        if self.action is not None and self.kind == ACTION:
+            return self.action.label
         return f"{self.where} {self.role}" if self.role else self.where
 
     @property
@@ -103,21 +108,31 @@ class FaultPlan:
 
 
 def planned_actions(scenario: Scenario) -> list[FaultPlan]:
-    """The actions of a scenario; what is to be undone without a time stays to the end of the run."""
+    """The actions of a scenario; what is to be undone without a time stays to the end of the run.
+
+    What a drill destroys stays so until it is restored.
+    """
     contacted = [one.target for one in scenario.workloads if contacts_a_target(one.driver)]
-    return [
-        FaultPlan(
-            number=0,
-            kind=ACTION,
-            target=action.target or contacted[0],
-            at_ns=action.at_ns,
-            for_ns=action.for_ns or (scenario.total_ns - action.at_ns if action.undo else None),
-            settings={"name": action.name},
-            entry=len(scenario.faults) + index,
-            action=action,
+    found = []
+    for index, action in enumerate(scenario.actions):
+        if action.step == RESTORE:
+            continue
+        restore = restore_after(action, scenario.actions)
+        ends_ns = restore.at_ns if restore is not None else scenario.total_ns if action.undo else None
+        found.append(
+            FaultPlan(
+                number=0,
+                kind=action.step or ACTION,
+                target=action.aimed_at or contacted[0],
+                at_ns=action.at_ns,
+                for_ns=action.for_ns or (None if ends_ns is None else ends_ns - action.at_ns),
+                settings={"name": action.label},
+                entry=len(scenario.faults) + index,
+                action=action,
+                restore=restore,
+            )
         )
-        for index, action in enumerate(scenario.actions)
-    ]
+    return found
 
 
 def planned(scenario: Scenario, seed: int, topology: Topology | None = None) -> list[FaultPlan]:

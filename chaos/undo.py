@@ -5,6 +5,7 @@ again. Healing by it twice is harmless, and so is healing what never happened: t
 fault.
 """
 
+import contextlib
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -165,6 +166,52 @@ class RemoveFile(Undo):
 
 
 @dataclass(frozen=True)
+class RemoveFolder(Undo):
+    """Remove the files in a folder of ours, and the folder, unless another entry still needs one in it."""
+
+    way = "remove_folder"
+    path: Path
+
+    def _heal(self) -> str | None:
+        try:
+            for entry in self.path.iterdir() if self.path.exists() else ():
+                if not entry.is_dir():
+                    entry.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
+        except OSError as error:
+            return f"{self.path} is still there: {error.strerror}"
+        return None
+
+    def _fields(self) -> Mapping[str, object]:
+        return {"path": str(self.path)}
+
+    @classmethod
+    def _read(cls, entry: Mapping[str, Any]) -> Self:
+        return cls(Path(str(entry["path"])))
+
+
+@dataclass(frozen=True)
+class RestoreCopy(_OnProcesses):
+    """Put back the copy that was made before data were destroyed."""
+
+    way = "restore_copy"
+    folder: Path = Path()
+
+    def _heal(self) -> str | None:
+        from chaos.faults.drill import put_back  # not for a watchdog that starts
+
+        return put_back(self.folder, self.processes)
+
+    def _fields(self) -> Mapping[str, object]:
+        return {**super()._fields(), "folder": str(self.folder)}
+
+    @classmethod
+    def _read(cls, entry: Mapping[str, Any]) -> Self:
+        return replace(super()._read(entry), folder=Path(str(entry["folder"])))
+
+
+@dataclass(frozen=True)
 class RunCommand(Undo):
     """Run the command by which a scenario takes its action back."""
 
@@ -286,6 +333,8 @@ _WAYS: Mapping[str, type[Undo]] = {
         ContinueProcesses,
         EndProcesses,
         RemoveFile,
+        RemoveFolder,
+        RestoreCopy,
         RunCommand,
         UnpauseContainer,
         StartContainer,

@@ -148,7 +148,7 @@ def needed_targets(loaded: Sequence[LoadedScenario]) -> set[str]:
     from bench.registry import contacts_a_target
 
     needed = {w.target for one in loaded for w in one.scenario.workloads if contacts_a_target(w.driver)}
-    needed |= {one.target for each in loaded for one in each.scenario.actions if one.target is not None}
+    needed |= {name for each in loaded for one in each.scenario.actions if (name := one.aimed_at) is not None}
     faults = [fault for one in loaded for fault in one.scenario.faults]
     needed |= {stop.down for one in loaded for stop in one.scenario.stop_when if stop.down is not None}
     needed |= {name for fault in faults for name in (fault.target, fault.client) if name is not None}

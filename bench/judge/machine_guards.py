@@ -41,7 +41,7 @@ SOONEST_NS = 1e9
 NOT_BY_TIME = frozenset(
     {
         *("lost_writes", "split_writes", "unexpected_values", "duplicate_messages", "reordered_messages"),
-        *("hits", "misses", "empty"),
+        *("hits", "misses", "empty", "recovery_point"),
     }
 )
 """What a target kept or answered: being late changes none of it."""

@@ -31,6 +31,8 @@ NAMES = {
     "fd_growth": "the growth of open files",
     "lost_writes": "the number of lost writes",
     "split_writes": "the number of writes lost in a split",
+    "recovery_point": "the recovery point",
+    "recovery_time": "the recovery time",
     "unexpected_values": "the number of unexpected values",
     "false_alarms": "the number of false alarms",
 }
@@ -41,6 +43,8 @@ FAULT_ADVICE = {
     ),
     "detection": "look more often, or ask for fewer failures in a row before it counts",
     "lost_writes": "integrity in run.json has examples; look at how the server is told to persist",
+    "recovery_point": "back up more often, and see under integrity in run.json what the backup lacked",
+    "recovery_time": "look at how long the restore itself took: faults in run.json has its begin and end",
     "split_writes": "roles in run.json has who said to be the primary when: end the old one before another",
     **dict.fromkeys(
         ("replication_lag", "replication_backlog"),

@@ -211,6 +211,20 @@ class ExampleRecord(Record):
     return_ns: int | None = None
 
 
+class RecoveryPointRecord(Record):
+    """How far back a restore brought the data, by the acknowledged writes that are there."""
+
+    fault: Whole
+    """The one that destroyed them."""
+    age_ns: Whole | None
+    """Of the newest acknowledged write that survived with everything before it unchanged, when the data were
+    destroyed. None: not even the first one did."""
+    written: Whole
+    """Acknowledged before the data were destroyed."""
+    kept: Whole
+    """Of them, up to that newest one: those before the first that is missing."""
+
+
 class IntegrityRecord(Record):
     """One check of data; None for what does not apply to it, or could not be found out."""
 
@@ -225,6 +239,8 @@ class IntegrityRecord(Record):
     unknown_survived: Whole | None = None
     duplicates: Whole | None = None
     oldest_lost_age_ns: Whole | None = None
+    recovery_points: list[RecoveryPointRecord] = Field(default_factory=list)
+    """One for each time that a restore drill destroyed the data."""
     bound: str | None = None
     operation: str | None = None
     changed: Whole | None = None

@@ -27,6 +27,11 @@ class FaultFacts:
 
 ACTION = "action"
 """The kind of a command of the scenario in the record, among the faults; no fault can be written so."""
+BACKUP, DESTROY, RESTORE = "backup", "destroy", "restore"
+"""The steps of a restore drill, among the actions. In the record there are the first two: a restore is how
+what was destroyed is healed.
+"""
+ACTIONS = (ACTION, BACKUP, DESTROY)
 PASSIVE_KINDS = ("nothing", "observe")
 """Kinds that do nothing to their target."""
 REMEDIES = ("promote",)

@@ -117,12 +117,13 @@ def shortened(scenario: Scenario) -> Scenario:
     """Measured phases of at most 3 s, others of at most 1 s, loads unchanged.
 
     Cycles become shorter, and fewer where they would be too short. A fault comes once, sooner, and stays
-    for 2 s at most; the run then lasts as long as it takes to see it and what follows.
+    for 2 s at most; actions come sooner by as much. The run then lasts as long as it takes to see them and
+    what follows.
     """
     phases = tuple(_short(phase) for phase in scenario.phases)
-    if not scenario.faults:
+    if not scenario.disturbs:
         return scenario.model_copy(update={"phases": phases})
-    earliest = min(fault.at_ns or 0 for fault in scenario.faults)
+    earliest = min(one.at_ns or 0 for one in (*scenario.faults, *scenario.actions))
     sooner = max(earliest - FIRST_FAULT_NS, 0)
     faults = tuple(
         fault.model_copy(
@@ -136,12 +137,13 @@ def shortened(scenario: Scenario) -> Scenario:
         )
         for fault in scenario.faults
     )
-    end = max((fault.at_ns or 0) + (fault.for_ns or 0) for fault in faults) + AFTER_FAULTS_NS
+    actions = tuple(one.model_copy(update={"at_ns": one.at_ns - sooner}) for one in scenario.actions)
+    end = max((one.at_ns or 0) + (one.for_ns or 0) for one in (*faults, *actions)) + AFTER_FAULTS_NS
     last = max(number for number, phase in enumerate(phases) if phase.measured)
     others = sum(phase.duration_ns for number, phase in enumerate(phases) if number != last)
     whole = phases[last].model_copy(update={"duration_ns": max(end - others, phases[last].duration_ns)})
     stretched = (*phases[:last], whole, *phases[last + 1 :])
-    return scenario.model_copy(update={"phases": stretched, "faults": faults})
+    return scenario.model_copy(update={"phases": stretched, "faults": faults, "actions": actions})
 
 
 def _short(phase: Phase) -> Phase:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bench.core.outcome import Outcome
 from bench.core.units import format_duration_ns
-from bench.scenario.fault_kinds import ACTION
+from bench.scenario.fault_kinds import ACTIONS
 from bench.stack.supervisor.supervised import StackEvent
 
 
@@ -161,7 +161,7 @@ def _sees_all(_window: Window) -> str | None:
 
 
 def _saw_nothing(window: Window) -> bool:
-    return window.kind in (OBSERVE, ACTION) and window.outage is None
+    return window.kind in (OBSERVE, *ACTIONS) and window.outage is None
 
 
 def _detection(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.registry import load
-from bench.scenario.fault_kinds import FAULT_KINDS
+from bench.scenario.fault_kinds import ACTION, BACKUP, DESTROY, FAULT_KINDS
 
 if TYPE_CHECKING:
     from chaos.faults.fault import Fault, FaultContext
@@ -35,6 +35,12 @@ FAULTS = {
     "exhaust_connections": "chaos.faults.exhaust_connections:exhaustion",
 }
 """Kind -> "module:class", imported on use. Called with a FaultPlan and a FaultContext, it makes a Fault."""
+ACTION_KINDS = {
+    ACTION: "chaos.faults.action:Action",
+    BACKUP: "chaos.faults.drill:Backup",
+    DESTROY: "chaos.faults.drill:Destroy",
+}
+"""The same for what stands under `actions`."""
 IN_CONTAINER = "chaos.faults.on_container:OnContainer"
 ON_PATH = "chaos.faults.on_path:OnPath"
 
@@ -42,9 +48,8 @@ ON_PATH = "chaos.faults.on_path:OnPath"
 def fault_for(plan: FaultPlan, context: FaultContext) -> Fault:
     """The fault that a plan asks for, on this stack."""
     if plan.action is not None:
-        from chaos.faults.action import Action
-
-        return Action(plan, context)
+        of_action: Fault = load(ACTION_KINDS[plan.kind])(plan, context)
+        return of_action
     facts = FAULT_KINDS[plan.kind]
     if facts.through_proxy:
         implementation = ON_PATH

@@ -14,14 +14,37 @@ from chaos.schedule import Proof, Timestamps
 from chaos.undo import RunCommand, Undo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bench.scenario.actions import ActionEntry
     from chaos.faults.fault import FaultContext
     from chaos.schedule import FaultPlan
 
 AGAIN_S = 0.05
 """Until a proof that does not hold yet is asked for again."""
+
+
+def check_commands(fault: Fault, action: ActionEntry) -> None:
+    """The stack file must allow actions, and the programs must be there. Raises TargetError."""
+    if not fault.context.stack.actions_allowed:
+        raise fault.refuse(
+            f"a stack file that allows actions, for the action {action.label}",
+            "none that does",
+            "write allow: {actions: true} into it: a scenario's commands run with your rights",
+        )
+    for command in filter(None, (action.run, action.undo, action.proof)):
+        if why := why_not_found(command[0]):
+            raise fault.refuse(f"the program {command[0]} of the action {action.label}", why, "correct it")
+
+
+def proof_of(action: ActionEntry, end: threading.Event) -> Proof:
+    """Of a command that ended with status 0: its proof does so too, now or within its time."""
+    if action.proof is None:
+        return Proof(True, f"{action.label} ended with status 0")
+    until = time.monotonic() + action.within_ns / 1e9
+    while (found := run_to_end(action.proof, str(Path.cwd()), action.within_ns / 1e9, end)) is not None:
+        if time.monotonic() >= until or end.wait(AGAIN_S):
+            break
+    said = "holds" if found is None else f"does not: {found}"
+    return Proof(found is None, f"the proof of {action.label} {said}")
 
 
 class Action(Fault):
@@ -35,17 +58,7 @@ class Action(Fault):
 
     def check(self) -> None:
         """The stack file must allow actions, and the programs must be there."""
-        if not self.context.stack.actions_allowed:
-            raise self.refuse(
-                f"a stack file that allows actions, for the action {self.action.name}",
-                "none that does",
-                "write allow: {actions: true} into it: a scenario's commands run with your rights",
-            )
-        for command in filter(None, (self.action.run, self.action.undo, self.action.proof)):
-            if why := why_not_found(command[0]):
-                raise self.refuse(
-                    f"the program {command[0]} of the action {self.action.name}", why, "correct it"
-                )
+        check_commands(self, self.action)
 
     @property
     def action(self) -> ActionEntry:
@@ -66,30 +79,19 @@ class Action(Fault):
     def inject(self) -> Timestamps:
         """Run it to its end. It acts at some time between."""
         asked = monotonic_ns()
-        self._failure = self._run(self.action.run)
+        assert self.action.run is not None
+        self._failure = run_to_end(self.action.run, str(Path.cwd()), self._within_s, self._end)
         return stamped(asked)
 
     def give_up(self) -> None:
         """The run ends: a command that is still at work is ended."""
         self._end.set()
 
-    def _run(self, command: Sequence[str]) -> str | None:
-        return run_to_end(command, str(Path.cwd()), self._within_s, self._end)
-
     def took_effect(self) -> Proof:
         """It ended with status 0, and so did its proof."""
-        name = self.action.name
         if self._failure is not None:
-            return Proof(False, f"{name}: {self._failure}")
-        if self.action.proof is None:
-            return Proof(True, f"{name} ended with status 0")
-        until = time.monotonic() + self._within_s
-        while (found := self._run(self.action.proof)) is not None and time.monotonic() < until:
-            if self._end.wait(AGAIN_S):
-                break
-        return Proof(
-            found is None, f"the proof of {name} {'holds' if found is None else f'does not: {found}'}"
-        )
+            return Proof(False, f"{self.action.label}: {self._failure}")
+        return proof_of(self.action, self._end)
 
     def heal(self) -> Timestamps | None:
         """Take it back, where there is something to."""
@@ -104,11 +106,12 @@ class Action(Fault):
         if self.action.undo is None:
             return Proof(True, "it is to stay")
         if self._failure_to_undo is not None:
-            return Proof(False, f"undoing {self.action.name}: {self._failure_to_undo}")
-        return Proof(True, f"{self.action.name} was undone")
+            return Proof(False, f"undoing {self.action.label}: {self._failure_to_undo}")
+        return Proof(True, f"{self.action.label} was undone")
 
     @property
     def how(self) -> str:
         """The program; its arguments may hold secrets."""
+        assert self.action.run is not None
         program, *rest = self.action.run
         return f"ran {Path(program).name} with {len(rest)} argument{'' if len(rest) == 1 else 's'}"

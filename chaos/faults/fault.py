@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.clock import monotonic_ns
@@ -19,6 +20,7 @@ from chaos.schedule import Proof, Timestamps, drawn
 from chaos.undo import Nothing, Undo
 
 if TYPE_CHECKING:
+    from bench.scenario.actions import ActionEntry
     from bench.stack.stack import Stack
     from bench.stack.target import ContainerDescription, Target, TargetDescription
     from chaos.proxy.client import FaultProxy
@@ -37,6 +39,10 @@ class FaultContext:
     stack: Stack
     targets: Mapping[str, Target]
     proxies: dict[str, FaultProxy] = field(default_factory=dict)
+    actions: Sequence[ActionEntry] = ()
+    """All of the scenario."""
+    drills: Path | None = None
+    """A folder for backups that go with the run."""
 
     def description(self, name: str) -> TargetDescription | None:
         """What the stack reports of a target now."""
@@ -168,6 +174,10 @@ class Fault(ABC):
     @abstractmethod
     def healed(self, deadline_s: float) -> Proof:
         """Whether it is healed; waits until it is, or for so long."""
+
+    def rescue(self) -> bool:
+        """Heal by other means what its own way did not, when all was looked at; whether it is healed."""
+        return False
 
     @property
     def healed_by(self) -> str:

@@ -13,7 +13,7 @@ from bench.core.errors import TargetError
 from bench.core.threads import StillRunning, within
 from bench.registry import PRIMARY
 from bench.results.fault_records import IntegrityRecord
-from bench.scenario.fault_kinds import PASSIVE_KINDS, REMEDIES
+from bench.scenario.fault_kinds import BACKUP, PASSIVE_KINDS, REMEDIES
 from chaos.integrity.ledger import Blow
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Check(ABC):
             if fault.target in hit
             # What holds a standby back costs nothing by itself: only with the primary its writes are gone.
             and fault.role in (None, PRIMARY)
-            and fault.kind not in (*PASSIVE_KINDS, *REMEDIES)
+            and fault.kind not in (*PASSIVE_KINDS, *REMEDIES, BACKUP)
             and fault.effective_ns is not None
         ]
 

@@ -20,6 +20,7 @@ from bench.datasets import check as check_dataset
 from bench.registry import is_planned
 from bench.results.fault_records import ExampleRecord, IntegrityRecord
 from bench.results.run_record import Anomaly
+from bench.scenario.fault_kinds import DESTROY
 from bench.scenario.validators.faults import operation_of
 from chaos.integrity import ledger
 from chaos.integrity.check import Check, Evidence, NotYet, Patience, Site, Unreadable, patiently
@@ -74,8 +75,14 @@ class AcknowledgedWrites(Check):
             raise Unreadable("nothing was written")
         last_arrival = int(own["arrival"].max())
         found = patiently(lambda: self._read_back(evidence, last_arrival), evidence.patience)
-        judged = ledger.judge(self._attempts(own), found, self.blows(evidence), self._splits(evidence))
+        attempts = self._attempts(own)
+        judged = ledger.judge(attempts, found, self.blows(evidence), self._splits(evidence))
         update = {**vars(judged), "operation": self.operation, "caveat": CAVEAT}
+        update["recovery_points"] = [
+            ledger.recovery_point(attempts, found, fault.number, fault.effective_ns)
+            for fault in evidence.record.faults
+            if fault.kind == DESTROY and fault.target == self.store and fault.effective_ns is not None
+        ]
         if judged.holes:
             update["text"] = (
                 f"{judged.holes} of the lost were acknowledged before writes that survived the same fault:"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.core.outcome import Outcome
-from bench.results.fault_records import ExampleRecord
+from bench.results.fault_records import ExampleRecord, RecoveryPointRecord
 from bench.scenario.templates import RUN, RUN_WIDTH, SEQUENCE, SEQUENCE_WIDTH, pieces_of, value_content
 
 if TYPE_CHECKING:
@@ -187,6 +187,21 @@ def judge(
         + [ExampleRecord(what="unexpected", arrival=int(arrival)) for arrival in unexpected[:MOST_EXAMPLES]]
         + [ExampleRecord(what="unexpected", found=text) for text in found.foreign[:MOST_EXAMPLES]],
     )
+
+
+def recovery_point(attempts: Attempts, found: Found, fault: int, destroyed_ns: int) -> RecoveryPointRecord:
+    """How far back a restore went: to the newest acknowledged write with nothing missing before it.
+
+    One that is not there as it was written is missing. Writes that were acknowledged in the same instant may
+    have been committed the other way round, which moves the point by the time between the two.
+    """
+    is_known = (attempts.outcome == Outcome.OK) & (attempts.done_ns <= destroyed_ns)
+    order = np.argsort(attempts.done_ns[is_known], kind="stable")
+    done_ns = attempts.done_ns[is_known][order]
+    missing = np.flatnonzero(~np.isin(attempts.arrival[is_known][order], found.arrivals))
+    kept = int(missing[0]) if len(missing) else len(done_ns)
+    age_ns = int(destroyed_ns - done_ns[kept - 1]) if kept else None
+    return RecoveryPointRecord(fault=fault, age_ns=age_ns, written=len(done_ns), kept=kept)
 
 
 def bound(lost: int, of: int) -> str:

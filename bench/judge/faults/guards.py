@@ -18,8 +18,9 @@ from bench.results.fault_records import FaultRecord, RecoveryRecord
 from bench.results.reader import Run
 from bench.scenario.rules.grammar import Rule
 
-RETURNS_BY_ITSELF = frozenset({"kill", "crash", "stop", "restart"})
-"""The target has to start again: where it does not, it is the target that failed and not the harness."""
+RETURNS_BY_ITSELF = frozenset({"kill", "crash", "stop", "restart", "destroy"})
+"""The target has to start again, or its backup has to bring it back: where it does not, it is the target that
+failed and not the harness."""
 
 Found = tuple[str, str, str, Status]
 """Code, because, advice, status."""

@@ -27,6 +27,8 @@ from bench.judge.faults.times import (
     promotion,
     recoveries_of,
     recovery,
+    recovery_point,
+    recovery_time,
     took_effect,
 )
 from bench.judge.observation import KNOWN, NEVER, Observation, Repeat, Tally, Unmeasurable, listed
@@ -190,6 +192,8 @@ MEASURES: dict[str, Callable[[Run, Metric], Observation]] = {
     **dict.fromkeys((f"detection.{name}" for name in DETECTORS), detection),
     "promotion": promotion,
     "downtime": downtime,
+    "recovery_point": recovery_point,
+    "recovery_time": recovery_time,
     "lost_writes": _lost_writes,
     "split_writes": _split_writes,
     "replication_lag": _replication,

@@ -19,6 +19,7 @@ from bench.judge.observation import (
     observed,
     worse,
 )
+from bench.scenario.fault_kinds import DESTROY
 from bench.scenario.rules.grammar import Metric
 from bench.scenario.rules.metric_facts import CLEAN_RATIO
 
@@ -106,6 +107,67 @@ def promotion(run: Run, metric: Metric) -> Observation:
             "kill one that a stack file starts with embedded: {replicas: 2, sentinels: 3}",
         )
     return observed(repeats, metric)
+
+
+def recovery_time(run: Run, metric: Metric) -> Observation:
+    """From the destruction of data until they are restored and clients succeed. Raises Unmeasurable."""
+    repeats = []
+    for fault in destroyed(run):
+        since_ns = effective_ns(fault)
+        seen = [entry for entry in run.record.recoveries if entry.fault == fault.number]
+        harmed = [entry for entry in seen if entry.first_failure_ns is not None]
+        ends = [fault.healed_ns, *(entry.first_success_ns for entry in harmed)]
+        known = [at_ns for at_ns in ends if at_ns is not None]
+        if not fault.healed or len(known) < len(ends):
+            repeats.append(Repeat(named(fault), _watched_until(run, fault) - since_ns, NEVER))
+        else:
+            repeats.append(Repeat(named(fault), max(known) - since_ns))
+    return observed(repeats, metric)
+
+
+def recovery_point(run: Run, metric: Metric) -> Observation:
+    """How old what a restore brought back was when the data were destroyed. Raises Unmeasurable."""
+    checks = [
+        check
+        for check in run.record.integrity
+        if metric.workload in (None, check.workload) and check.check == "acknowledged_writes"
+    ]
+    by_fault: dict[int, list[Repeat]] = {}
+    faults = {fault.number: fault for fault in destroyed(run)}
+    for fault in faults.values():
+        if not fault.healed:
+            by_fault[fault.number] = [Repeat(named(fault), effective_ns(fault), NEVER)]
+    for check in checks:
+        for point in check.recovery_points:
+            if point.fault in faults and point.written:
+                fault = faults[point.fault]
+                age_ns, kind = (effective_ns(fault), NEVER) if point.age_ns is None else (point.age_ns, KNOWN)
+                by_fault.setdefault(fault.number, []).append(Repeat(named(fault), age_ns, kind))
+    repeats = []
+    for number in sorted(by_fault):
+        worst, *others = by_fault[number]
+        for other in others:
+            worst = worse(worst, other)
+        repeats.append(worst)
+    unread = next((check for check in checks if check.inconclusive), None)
+    missing = None
+    if unread is not None:
+        missing = Unmeasurable(f"{unread.workload}: {unread.inconclusive}", "look at the target's log")
+    if not repeats:
+        raise missing or Unmeasurable(
+            "no acknowledged write was looked for after a restore",
+            "add {acknowledged_writes: WORKLOAD} under integrity, for one that writes to what is destroyed",
+        )
+    return replace(observed(repeats, metric), missing=missing)
+
+
+def destroyed(run: Run) -> list[FaultRecord]:
+    """The drills that destroyed data, in the order of time. Raises Unmeasurable where there is none."""
+    found = [fault for fault in took_effect(run) if fault.kind == DESTROY]
+    if not found:
+        advice = "add backup, destroy and restore of a target under actions"
+        raise Unmeasurable("no data were destroyed in this run", advice)
+    return found
 
 
 def took_effect(run: Run) -> list[FaultRecord]:

@@ -32,7 +32,7 @@ from bench.report.faults import detection as fault_detection
 from bench.report.faults.detection import LABEL_WIDTH, entries, fault_rows, not_shown, shown
 from bench.results.fault_records import IntegrityRecord, RecoveryRecord
 from bench.results.reader import Run
-from bench.scenario.fault_kinds import ACTION
+from bench.scenario.fault_kinds import ACTION, ACTIONS
 from bench.scenario.rules.metric_facts import RULE_OF_THREE
 
 PRIMARIES = columns("Primary:24 | process:22 | #from:12 | #until:12")
@@ -377,7 +377,11 @@ def actions_section(run: Run) -> Section:
 
 
 def _costs(run: Run) -> Iterator[str]:
-    names = {fault.number: fault.where for fault in took_effect(run) if fault.kind == ACTION}
+    names = {
+        fault.number: fault.where if fault.kind == ACTION else f"{fault.kind} of {fault.where}"
+        for fault in took_effect(run)
+        if fault.kind in ACTIONS
+    }
     several = len({entry.workload for entry in run.record.recoveries}) > 1
     for entry in run.record.recoveries:
         if entry.fault not in names or not entry.arrivals:

@@ -73,6 +73,12 @@ FAULT_METRICS = (
         "lost writes that were acknowledged while two servers said to be the primary",
         *(False, True),
     ),
+    FaultMetric(
+        *("recovery_point", "ns", "lower"),
+        "how old the newest acknowledged write that a restore brought back, with all before it, was then",
+        per_workload=True,
+    ),
+    FaultMetric("recovery_time", "ns", "lower", "from the destruction of the data until they were restored"),
     FaultMetric("replication_lag", "ns", "lower", "the longest that a standby was behind its primary", False),
     FaultMetric(
         "replication_backlog", "bytes", "lower", "the most of its log that a standby had not replayed", False

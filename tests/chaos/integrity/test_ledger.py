@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.core.outcome import OUTCOMES, Outcome
-from chaos.integrity.ledger import Attempts, Blow, Found, Judgement, bound, judge
+from chaos.integrity.ledger import Attempts, Blow, Found, Judgement, bound, judge, recovery_point
 
 MS = 1_000_000
+S = 1_000 * MS
 NEVER_SENT = (Outcome.REFUSED, Outcome.DROPPED)
 
 
@@ -154,3 +155,41 @@ def test_the_counts_are_those_of_sets(
     if not faults:
         survivors = attempted & set(there)
         assert result.holes == sum(any(other > one for other in survivors) for one in lost)
+
+
+def test_a_restore_goes_back_to_the_newest_write_with_nothing_missing_before_it() -> None:
+    point = recovery_point(attempts(*[Outcome.OK] * 5), found(0, 1, 2), 7, S)
+    done_ns = attempts(*[Outcome.OK] * 5).done_ns
+    assert (point.fault, point.age_ns, point.written, point.kept) == (7, S - done_ns[2], 5, 3)
+
+
+def test_a_write_that_is_missing_or_changed_moves_the_point_before_it_whatever_came_back_later() -> None:
+    tried = attempts(*[Outcome.OK] * 5)
+    for there in (found(0, 2, 3, 4), found(0, 2, 3, 4, changed=(1,))):
+        assert recovery_point(tried, there, 7, S).age_ns == S - tried.done_ns[0]
+
+
+def test_where_not_even_the_first_write_came_back_there_is_no_point() -> None:
+    assert recovery_point(attempts(*[Outcome.OK] * 5), found(3, 4), 7, S).age_ns is None
+    assert recovery_point(attempts(), found(), 7, S).written == 0
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.sampled_from(OUTCOMES), st.booleans()), max_size=20),
+    st.integers(0, 60),
+)
+def test_the_recovery_point_is_that_of_a_walk_through_the_writes(
+    writes: list[tuple[int, Outcome, bool]], destroyed_ns: int
+) -> None:
+    numbers = np.arange(len(writes))
+    done_ns = np.array([done for done, _, _ in writes], np.int64)
+    ends = np.array([outcome for _, outcome, _ in writes], np.int64)
+    there = found(*(number for number, (_, _, is_there) in enumerate(writes) if is_there))
+    point = recovery_point(Attempts(numbers, done_ns, done_ns, ends), there, 0, destroyed_ns)
+    age_ns, kept = None, 0
+    acknowledged = [write for write in writes if write[1] == Outcome.OK and write[0] <= destroyed_ns]
+    for done, _, is_there in sorted(acknowledged, key=lambda write: write[0]):
+        if not is_there:
+            break
+        age_ns, kept = destroyed_ns - done, kept + 1
+    assert (point.age_ns, point.kept, point.written) == (age_ns, kept, len(acknowledged))
