@@ -12,13 +12,31 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.core.child_process import for_program, passed
-from bench.core.sanitize import visible
+from bench.core.sanitize import redacted, visible
+from bench.stack.target_url import url_of
+
+if TYPE_CHECKING:
+    from bench.stack.target import Target
 
 LOOK_S = 0.05
 SHOWN_BYTES = 300
 """Of what a command said last."""
+_SAME = (
+    *("host", "hostaddr", "port", "user", "password", "options"),
+    *("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout"),
+)
+LIBPQ = {name: f"PG{name.upper()}" for name in _SAME} | {
+    "dbname": "PGDATABASE",
+    "application_name": "PGAPPNAME",
+    "gssencmode": "PGGSSENCMODE",
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
+    "load_balance_hosts": "PGLOADBALANCEHOSTS",
+}
+"""Parameter of a connection -> the variable from which libpq's programs take it."""
+SECRETS = ("PGPASSWORD", "REDISCLI_AUTH")
 
 
 def why_not_found(program: str) -> str | None:
@@ -28,6 +46,39 @@ def why_not_found(program: str) -> str | None:
     if os.sep not in program:
         return "none of that name on the PATH"
     return "a file that may not be executed" if Path(program).exists() else "no such file"
+
+
+def private_file(file: Path) -> Path:
+    """The file, empty, and readable by this user alone. Raises OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+    return file
+
+
+def environment_for(target: Target) -> dict[str, str]:
+    """What a command of the user's own sees: the usual, and how to log in to the target that it is for.
+
+    TARGET_URL, TARGET_HOST and TARGET_PORT; the variables of libpq's programs, or of redis-cli.
+    """
+    found = for_program(passed()) | {
+        "TARGET_URL": url_of(target),
+        "TARGET_HOST": target.host,
+        "TARGET_PORT": str(target.port),
+    }
+    if target.kind == "postgres":
+        from bench.stack.probes.postgres import libpq_parameters
+
+        found |= {LIBPQ[name]: value for name, value in libpq_parameters(target).items() if name in LIBPQ}
+    elif target.kind == "redis" and target.password:
+        found["REDISCLI_AUTH"] = target.password
+    return found
+
+
+def run_for(
+    target: Target, command: Sequence[str], within_s: float, end: threading.Event | None = None
+) -> str | None:
+    """Run a command of the user's own in this folder, for a target; why it failed, or None."""
+    return run_to_end(command, str(Path.cwd()), within_s, end, environment_for(target))
 
 
 def run_to_end(
@@ -40,7 +91,7 @@ def run_to_end(
     """Run a program without a shell; why it failed, with the end of what it said, or None.
 
     It, and all that it started, is killed after `within_s`, or when `end` is set. environment: if not
-    said, what the user's own commands are given.
+    said, the usual one. What is a password in it is taken out of what was said.
     """
     with tempfile.TemporaryFile() as said:
         try:
@@ -60,7 +111,8 @@ def run_to_end(
             return None
         said.seek(0, os.SEEK_END)
         said.seek(max(0, said.tell() - SHOWN_BYTES))
-        words = visible(said.read().decode(errors="replace").strip())
+        secrets = [(environment or {}).get(name) for name in SECRETS]
+        words = visible(redacted(said.read().decode(errors="replace").strip(), secrets))
         status = why or f"it ended with status {process.returncode}"
         return f"{status}: {words}" if words else status
 

@@ -12,7 +12,7 @@ from bench.core.errors import HealError, UsageError
 from bench.registry import SENTINEL, instances_of, path_name, roles_of
 from bench.results.generator_records import CalibrationRecord
 from bench.results.run_record import Anomaly, ProxyRecord, RunRecord
-from bench.scenario.fault_kinds import ACTION, BACKUP, DESTROY, PASSIVE_KINDS
+from bench.scenario.fault_kinds import ACTION, BACKUP, PASSIVE_KINDS
 from bench.stack.background.state import state_folder
 from chaos import schedule
 from chaos.detectors.alerts import AlertWatch
@@ -84,8 +84,8 @@ class Chaos:
             self._cleanup.callback(journal.close)
             heal_orphans(journal=journal)
             after_it.callback(Watchdog(journal.path, journal.lock).close)
-            if any(fault.kind in (BACKUP, DESTROY) for fault in planned):
-                context.drills = self._drills(journal)
+            if any(fault.action is not None for fault in planned):
+                context.private = self._private_folder(journal)
         seen = dict(targets)
         through = [fault for fault in planned if fault.through_proxy]
         for name in dict.fromkeys(fault.target for fault in through if fault.client is None):
@@ -125,15 +125,15 @@ class Chaos:
         self._cleanup.callback(self._runner.end)
         return seen
 
-    def _drills(self, journal: Journal) -> Path:
-        """A folder for backups that go with the run, also when this harness is killed. Raises UsageError."""
-        folder = state_folder() / "drills" / journal.path.stem
+    def _private_folder(self, journal: Journal) -> Path:
+        """One that goes with the run, also when this harness is killed. Raises UsageError."""
+        folder = state_folder() / "actions" / journal.path.stem
         try:
-            noted = journal.intend("backups of a restore drill", RemoveFolder(folder))
+            noted = journal.intend("files of actions", RemoveFolder(folder))
         except OSError as error:
             advice = "make room there: what is not noted is not done"
             raise UsageError(f"{journal.path}: the journal cannot be written ({error}); {advice}") from None
-        self._cleanup.callback(_remove_backups, journal, noted, folder)
+        self._cleanup.callback(_remove_private, journal, noted, folder)
         return folder
 
     def _watch_roles(self, target: Target, targets: Mapping[str, Target]) -> None:
@@ -353,8 +353,8 @@ def _floor_through(proxy: FaultProxy, plan: Plan) -> CalibrationRecord:
     return CalibrationRecord.model_validate(measured)
 
 
-def _remove_backups(journal: Journal, noted: str, folder: Path) -> None:
-    """Those that go with the run; what may have to be put back stays."""
+def _remove_private(journal: Journal, noted: str, folder: Path) -> None:
+    """All but what may have to be put back."""
     if RemoveFolder(folder).heal() is None:
         journal.done(noted)
 

@@ -126,7 +126,7 @@ def planned_actions(scenario: Scenario) -> list[FaultPlan]:
                 target=action.aimed_at or contacted[0],
                 at_ns=action.at_ns,
                 for_ns=action.for_ns or (None if ends_ns is None else ends_ns - action.at_ns),
-                settings={"name": action.label},
+                settings={} if action.name is None else {"name": action.name},
                 entry=len(scenario.faults) + index,
                 action=action,
                 restore=restore,

@@ -6,6 +6,7 @@ fault.
 """
 
 import contextlib
+import json
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -199,7 +200,7 @@ class RestoreCopy(_OnProcesses):
     folder: Path = Path()
 
     def _heal(self) -> str | None:
-        from chaos.faults.drill import put_back  # not for a watchdog that starts
+        from chaos.faults.safety_copy import put_back  # not for a watchdog that starts
 
         return put_back(self.folder, self.processes)
 
@@ -219,16 +220,23 @@ class RunCommand(Undo):
     command: tuple[str, ...]
     folder: str
     within_s: float
+    environment_file: str | None = None
+    """What it sees, with how to log in; None: the usual."""
 
     def _heal(self) -> str | None:
-        return run_to_end(self.command, self.folder, self.within_s)
+        environment = None
+        if self.environment_file is not None:
+            environment = json.loads(Path(self.environment_file).read_text())
+        return run_to_end(self.command, self.folder, self.within_s, environment=environment)
 
     def _fields(self) -> Mapping[str, object]:
-        return {"command": self.command, "folder": self.folder, "within_s": self.within_s}
+        return asdict(self)
 
     @classmethod
     def _read(cls, entry: Mapping[str, Any]) -> Self:
-        return cls(tuple(map(str, entry["command"])), str(entry["folder"]), float(entry["within_s"]))
+        file = entry.get("environment_file")
+        command, folder = tuple(map(str, entry["command"])), str(entry["folder"])
+        return cls(command, folder, float(entry["within_s"]), None if file is None else str(file))
 
 
 @dataclass(frozen=True)

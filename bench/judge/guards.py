@@ -116,11 +116,14 @@ OUTAGES = ("recovery", "downtime", "availability")
 NEVER_SAID = {
     **dict.fromkeys(OUTAGES, "the target did not come back"),
     "detection": "it was not detected",
+    **dict.fromkeys(("recovery_point", "recovery_time"), "what it destroyed did not come back"),
     "slow": "it was not as fast as before",
 }
 NEVER_ADVICE = {
     **dict.fromkeys(OUTAGES, "look at the server's log, and at who restarts it and when"),
     "detection": "look at how often and at what the detector looks",
+    "recovery_point": "look at integrity in run.json for what is there, and at how the backup was made",
+    "recovery_time": "look at the proof of the fault in run.json for what the restore said",
     "slow": "look at response around faults in the report, and at what the target does after its start",
 }
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from bench.core.units import Mismatch, format_duration_ns, quoted
-from bench.scenario.fault_kinds import BACKUP, DESTROY, RESTORE
+from bench.scenario.fault_kinds import DESTROY, RESTORE
 from bench.scenario.faults import Start
 from bench.scenario.fields import Duration, GrowingModel, Name, Text
 from bench.scenario.problems import Violation
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NS_PER_S = 1_000_000_000
 Command = Annotated[tuple[Text, ...], Field(min_length=1, max_length=100)]
 Drill = Literal["backup", "destroy", "restore"]
-DRILL: tuple[Drill, ...] = (BACKUP, DESTROY, RESTORE)
+DRILL: tuple[Drill, ...] = ("backup", "destroy", "restore")
 RECIPES = ("postgres", "redis")
 """Kinds of targets that can be backed up, destroyed and restored without a command of the user's own."""
 
@@ -35,6 +35,16 @@ RECIPES = ("postgres", "redis")
 class ActionEntry(GrowingModel):
     """One entry under `actions`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["name", "run"]},
+                {"required": ["backup"]},
+                {"required": ["destroy"]},
+                {"required": ["restore"]},
+            ],
+        }
+    )
     added: ClassVar[tuple[str, ...]] = ("backup", "destroy", "restore", "file")
 
     name: Name | None = Field(None, description="Of a drill's steps the key if not said: backup.")
@@ -82,7 +92,8 @@ class ActionEntry(GrowingModel):
     @property
     def aimed_at(self) -> str | None:
         """The target that the scenario says it is done to."""
-        return self.target if self.step is None else getattr(self, self.step)
+        aimed_at: str | None = self.target if self.step is None else getattr(self, self.step)
+        return aimed_at
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:

@@ -123,7 +123,8 @@ def shortened(scenario: Scenario) -> Scenario:
     phases = tuple(_short(phase) for phase in scenario.phases)
     if not scenario.disturbs:
         return scenario.model_copy(update={"phases": phases})
-    earliest = min(one.at_ns or 0 for one in (*scenario.faults, *scenario.actions))
+    times = [fault.at_ns or 0 for fault in scenario.faults] + [one.at_ns for one in scenario.actions]
+    earliest = min(times)
     sooner = max(earliest - FIRST_FAULT_NS, 0)
     faults = tuple(
         fault.model_copy(
@@ -138,7 +139,9 @@ def shortened(scenario: Scenario) -> Scenario:
         for fault in scenario.faults
     )
     actions = tuple(one.model_copy(update={"at_ns": one.at_ns - sooner}) for one in scenario.actions)
-    end = max((one.at_ns or 0) + (one.for_ns or 0) for one in (*faults, *actions)) + AFTER_FAULTS_NS
+    ends = [(fault.at_ns or 0) + (fault.for_ns or 0) for fault in faults]
+    ends += [one.at_ns + (one.for_ns or 0) for one in actions]
+    end = max(ends) + AFTER_FAULTS_NS
     last = max(number for number, phase in enumerate(phases) if phase.measured)
     others = sum(phase.duration_ns for number, phase in enumerate(phases) if number != last)
     whole = phases[last].model_copy(update={"duration_ns": max(end - others, phases[last].duration_ns)})

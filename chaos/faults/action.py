@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.clock import monotonic_ns
-from chaos.commands import run_to_end, why_not_found
+from chaos.commands import environment_for, private_file, run_for, why_not_found
 from chaos.faults.fault import Fault, stamped
 from chaos.schedule import Proof, Timestamps
 from chaos.undo import RunCommand, Undo
 
 if TYPE_CHECKING:
     from bench.scenario.actions import ActionEntry
+    from bench.stack.target import Target
     from chaos.faults.fault import FaultContext
     from chaos.schedule import FaultPlan
 
@@ -35,12 +37,20 @@ def check_commands(fault: Fault, action: ActionEntry) -> None:
             raise fault.refuse(f"the program {command[0]} of the action {action.label}", why, "correct it")
 
 
-def proof_of(action: ActionEntry, end: threading.Event) -> Proof:
+def command_to_undo(fault: Fault, command: tuple[str, ...], within_ns: int) -> RunCommand:
+    """For the journal. How to log in to the target stands in a file that this user alone can read."""
+    assert fault.context.private is not None
+    file = private_file(fault.context.private / f"environment-{fault.plan.number}.json")
+    file.write_text(json.dumps(environment_for(fault.target)))
+    return RunCommand(command, str(Path.cwd()), within_ns / 1e9, str(file))
+
+
+def proof_of(target: Target, action: ActionEntry, end: threading.Event) -> Proof:
     """Of a command that ended with status 0: its proof does so too, now or within its time."""
     if action.proof is None:
         return Proof(True, f"{action.label} ended with status 0")
     until = time.monotonic() + action.within_ns / 1e9
-    while (found := run_to_end(action.proof, str(Path.cwd()), action.within_ns / 1e9, end)) is not None:
+    while (found := run_for(target, action.proof, action.within_ns / 1e9, end)) is not None:
         if time.monotonic() >= until or end.wait(AGAIN_S):
             break
     said = "holds" if found is None else f"does not: {found}"
@@ -70,7 +80,7 @@ class Action(Fault):
         """The command that takes it back."""
         if self.action.undo is None:
             return super().undo()
-        return RunCommand(self.action.undo, str(Path.cwd()), self._within_s)
+        return command_to_undo(self, self.action.undo, self.action.within_ns)
 
     @property
     def _within_s(self) -> float:
@@ -80,7 +90,7 @@ class Action(Fault):
         """Run it to its end. It acts at some time between."""
         asked = monotonic_ns()
         assert self.action.run is not None
-        self._failure = run_to_end(self.action.run, str(Path.cwd()), self._within_s, self._end)
+        self._failure = run_for(self.target, self.action.run, self._within_s, self._end)
         return stamped(asked)
 
     def give_up(self) -> None:
@@ -91,14 +101,14 @@ class Action(Fault):
         """It ended with status 0, and so did its proof."""
         if self._failure is not None:
             return Proof(False, f"{self.action.label}: {self._failure}")
-        return proof_of(self.action, self._end)
+        return proof_of(self.target, self.action, self._end)
 
     def heal(self) -> Timestamps | None:
         """Take it back, where there is something to."""
         if self.action.undo is None:
             return None
         asked = monotonic_ns()
-        self._failure_to_undo = run_to_end(self.action.undo, str(Path.cwd()), self._within_s)
+        self._failure_to_undo = run_for(self.target, self.action.undo, self._within_s)
         return stamped(asked)
 
     def healed(self, deadline_s: float) -> Proof:  # noqa: ARG002 - the form of every fault

@@ -10,37 +10,29 @@ copied; it comes back by the command that restores.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.clock import monotonic_ns
 from bench.scenario.actions import backup_before
 from bench.stack.supervisor.processes import ProcessIdentity
-from bench.stack.target_url import target_of, url_of
-from chaos.commands import run_to_end
-from chaos.faults.action import check_commands, proof_of
+from chaos.commands import run_for
+from chaos.faults.action import check_commands, command_to_undo, proof_of
 from chaos.faults.fault import Fault, stamped
-from chaos.faults.recipes import RecipeError, private, recipe_for
+from chaos.faults.recipes import RecipeError, recipe_for
+from chaos.faults.safety_copy import about_to_be_destroyed, copy_for_safety, put_back
 from chaos.schedule import Proof, Timestamps
-from chaos.undo import RestoreCopy, RunCommand, Undo
+from chaos.undo import RestoreCopy, Undo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bench.scenario.actions import ActionEntry
-    from bench.stack.target import Target
     from chaos.faults.fault import FaultContext
     from chaos.faults.recipes import Recipe
     from chaos.schedule import FaultPlan
-
-PUT_BACK_S = 120.0
-ENDED_S = 5.0
-"""How long a server that ends with its harness takes to."""
 
 
 class _Step(Fault):
@@ -56,11 +48,6 @@ class _Step(Fault):
         """As the scenario has it."""
         assert self.plan.action is not None
         return self.plan.action
-
-    @property
-    def target(self) -> Target:
-        """The target that it is done to."""
-        return self.context.targets[self.plan.target]
 
     def _recipe(self, action: ActionEntry) -> Recipe:
         found = recipe_for(self.target.kind)
@@ -92,7 +79,7 @@ class _Step(Fault):
         """By its command or its recipe; why it failed, or None. end: when to give a command up."""
         within_s = action.within_ns / 1e9
         if action.run is not None:
-            return run_to_end(action.run, str(Path.cwd()), within_s, end)
+            return run_for(self.target, action.run, within_s, end)
         try:
             recipe(self._recipe(action), within_s)
         except RecipeError as reason:
@@ -109,9 +96,9 @@ def backup_file(plan: FaultPlan | None, context: FaultContext, action: ActionEnt
     """Where a backup is: the file that the scenario names, else one that goes with the run."""
     if action.file is not None:
         return Path(action.file).absolute()
-    assert context.drills is not None
+    assert context.private is not None
     target = action.aimed_at if plan is None else plan.target
-    return context.drills / f"{target}-{action.at_ns}.backup"
+    return context.private / f"{target}-{action.at_ns}.backup"
 
 
 class Backup(_Step):
@@ -130,6 +117,8 @@ class Backup(_Step):
             lambda recipe, within_s: recipe.back_up(self.target, file, within_s, self._end),
             self._end,
         )
+        if self._failure is None:
+            self.context.backed_up.add(file)
         return stamped(asked)
 
     def took_effect(self) -> Proof:
@@ -137,7 +126,7 @@ class Backup(_Step):
         if self._failure is not None:
             return Proof(False, f"the backup failed: {self._failure}")
         if self.action.run is not None:
-            return proof_of(self.action, self._end)
+            return proof_of(self.target, self.action, self._end)
         size = backup_file(self.plan, self.context, self.action).stat().st_size
         return Proof(size > 0, f"a backup of {size:,} bytes".replace(",", " "))
 
@@ -184,9 +173,9 @@ class Destroy(_Step):
         """The safety copy, or the command that restores."""
         if self._is_all_the_users:
             assert self.restore.run is not None
-            return RunCommand(self.restore.run, str(Path.cwd()), self.restore.within_ns / 1e9)
-        assert self.context.drills is not None
-        self._copy = self.context.drills / f"copy-{self.plan.number}"
+            return command_to_undo(self, self.restore.run, self.restore.within_ns)
+        assert self.context.private is not None
+        self._copy = self.context.private / f"copy-{self.plan.number}"
         pid = self.context.pid(self.plan.target) if self.target.managed else None
         identity = ProcessIdentity.of(pid) if pid is not None else None
         return RestoreCopy((identity,) if identity is not None else (), self._copy)
@@ -194,9 +183,9 @@ class Destroy(_Step):
     def inject(self) -> Timestamps:
         """Copy it for safety, then destroy it. Raises TargetError while nothing is destroyed yet."""
         source = self._source()
-        if source is not None and not source.exists():
+        if source is not None and not self._is_complete(source):
             advice = "see the backup before it; nothing is destroyed that could not be restored"
-            raise self.refuse("a backup to restore from", "none", advice)
+            raise self.refuse("a complete backup to restore from", "none", advice)
         if self._copy is not None:
             try:
                 copy_for_safety(self.target, self._recipe(self.action), self._copy)
@@ -205,6 +194,7 @@ class Destroy(_Step):
                 raise self.refuse(
                     "a copy of the data before they are destroyed", str(reason), advice
                 ) from None
+            about_to_be_destroyed(self._copy)
         asked = monotonic_ns()
         self._is_destroyed = True
         self._failure = self._do(self.action, self._wipe, self._end)
@@ -224,11 +214,18 @@ class Destroy(_Step):
         assert backup is not None
         return backup_file(None, self.context, backup)
 
+    def _is_complete(self, source: Path) -> bool:
+        """One of this run was made to its end; any other is there."""
+        ours = [one for one in self.context.actions if one.backup == self.plan.target and one.run is None]
+        if source in [backup_file(None, self.context, one) for one in ours]:
+            return source in self.context.backed_up
+        return source.exists()
+
     def took_effect(self) -> Proof:
         """There is less than before, or its command and its proof succeeded."""
         if self._failure is not None:
             return Proof(False, f"destroying failed: {self._failure}")
-        return self._loss or proof_of(self.action, self._end)
+        return self._loss or proof_of(self.target, self.action, self._end)
 
     def heal(self) -> Timestamps | None:
         """Restore it; a run that ends before that time gets back what was there."""
@@ -280,37 +277,3 @@ class Destroy(_Step):
     def _forget_copy(self) -> None:
         if self._copy is not None:
             shutil.rmtree(self._copy, ignore_errors=True)
-
-
-DATA, URL = "data", "url"
-
-
-def copy_for_safety(target: Target, recipe: Recipe, folder: Path) -> None:
-    """Copy what is there into a folder from which any process can put it back. Raises RecipeError."""
-    private(folder / URL).write_text(f"{target.kind} {url_of(target)}")
-    recipe.back_up(target, folder / "new", PUT_BACK_S)
-    with (folder / "new").open("rb") as file:
-        os.fsync(file.fileno())
-    (folder / "new").rename(folder / DATA)
-
-
-def put_back(folder: Path, processes: tuple[ProcessIdentity, ...] = ()) -> str | None:
-    """Put a safety copy back and remove it; why that failed, or None. Idempotent.
-
-    processes: of a server that ends with the harness which made the copy; then there is nothing to put back.
-    """
-    if (folder / DATA).exists():
-        kind, _, url = (folder / URL).read_text().partition(" ")
-        target = target_of(url, name="the target", source="the safety copy", kind=kind)
-        recipe = recipe_for(kind)
-        assert recipe is not None
-        try:
-            recipe.load(target, folder / DATA, PUT_BACK_S)
-        except RecipeError as reason:
-            until = time.monotonic() + ENDED_S
-            if not processes or not all(one.wait(max(0.0, until - time.monotonic())) for one in processes):
-                return f"{reason}; the data as they were before are in {folder / DATA}"
-    shutil.rmtree(folder, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        folder.parent.rmdir()
-    return None

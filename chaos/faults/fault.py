@@ -41,8 +41,10 @@ class FaultContext:
     proxies: dict[str, FaultProxy] = field(default_factory=dict)
     actions: Sequence[ActionEntry] = ()
     """All of the scenario."""
-    drills: Path | None = None
-    """A folder for backups that go with the run."""
+    backed_up: set[Path] = field(default_factory=set)
+    """Backups of this run that were made to their end."""
+    private: Path | None = None
+    """A folder that goes with the run and only this user can read: backups, and how to log in for an undo."""
 
     def description(self, name: str) -> TargetDescription | None:
         """What the stack reports of a target now."""
@@ -134,6 +136,11 @@ class Fault(ABC):
         self.context = context
         self.process = plan.target
         """The process of the target that is hit; known from `aim` on where it is chosen by its role."""
+
+    @property
+    def target(self) -> Target:
+        """The target that it is done to."""
+        return self.context.targets[self.plan.target]
 
     def refuse(self, expected: str, found: str, advice: str) -> TargetError:
         """That it cannot be done to its target."""

@@ -17,14 +17,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.core.child_process import for_program
 from bench.core.errors import HoldfastError
 from bench.core.units import counted
 from bench.drivers.redis.commands import encode
 from bench.stack.services.programs import SOURCES, find_postgres
-from chaos.commands import run_to_end
+from chaos.commands import private_file, run_to_end
 from chaos.integrity.check import NotYet, Unreadable, patiently
 from chaos.integrity.readers import RedisReader, connected
 
@@ -104,7 +104,9 @@ class RedisRecipe(Recipe):
         with private(file).open("wb") as out:
             for key, left_ms, content in keys:
                 if content is not None:  # one that ended meanwhile
-                    out.write(encode("RESTORE", key, max(left_ms, 0), content, "REPLACE"))
+                    # Without expiry -1, and 0 in RESTORE; one that ends now has a millisecond more.
+                    expiry_ms = max(left_ms, 1) if left_ms >= 0 else 0
+                    out.write(encode("RESTORE", key, expiry_ms, content, "REPLACE"))
             out.write(encode("ECHO", f"{_END} {counted(len(keys), 'key')}"))
 
     def wipe(self, target: Target) -> Wiped:
@@ -114,14 +116,14 @@ class RedisRecipe(Recipe):
 
     def load(self, target: Target, file: Path, within_s: float) -> None:  # noqa: ARG002 - each answer has a limit
         """RESTORE with REPLACE: keys that were written since are overwritten where the backup has them."""
-        commands: list[Words] = list(_commands_in(file))
-        if not commands or not str(commands[-1][-1], "utf-8", "replace").startswith(_END):  # type: ignore[arg-type]
+        commands = list(_commands_in(file))
+        if not commands or not commands[-1][-1].startswith(_END.encode()):
             raise RecipeError(f"{file.name} was cut short: its end is missing")
         for first in range(0, len(commands), CHUNK):
             _asked(target, commands[first : first + CHUNK])
 
 
-def _asked(target: Target, commands: Sequence[Words]) -> list[object]:
+def _asked(target: Target, commands: Sequence[Words]) -> list[Any]:
     try:
         with RedisReader(target) as server:
             return server.ask_all(commands)
@@ -269,13 +271,11 @@ def _program(name: str, target: Target) -> Path:
 
 
 def private(file: Path) -> Path:
-    """The file, empty, and readable by nobody else. Raises RecipeError."""
+    """The file, empty, and readable by this user alone. Raises RecipeError."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+        return private_file(file)
     except OSError as error:
         raise RecipeError(f"{file}: {error.strerror}") from None
-    return file
 
 
 _RECIPES: dict[str, Recipe] = {"redis": RedisRecipe(), "postgres": PostgresRecipe()}

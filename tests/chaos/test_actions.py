@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from bench.scenario.load import load_scenario
 from bench.stack.assembled import AssembledStack
 from bench.stack.stack_file import load_stack_file
 from bench.stack.supervisor.processes import ProcessIdentity
-from chaos.commands import run_to_end, why_not_found
+from bench.stack.target import Target
+from chaos.commands import environment_for, run_for, run_to_end, why_not_found
 from chaos.schedule import planned
 from chaos.undo import RunCommand, read_undo
 from tests.chaos.in_process import run_file
@@ -158,3 +160,28 @@ def test_an_undo_is_read_back_from_the_journal_and_can_be_run_by_another_process
     assert again == undo
     assert again.heal() is None
     assert (tmp_path / "undone").exists()
+
+
+SHOP = Target("db", "postgres", "127.0.0.1", 5432, "app", "a long secret", database="shop")
+
+
+def test_a_command_finds_how_to_log_in_to_its_target_and_no_report_has_the_password() -> None:
+    names = ("PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGPASSWORD", "TARGET_HOST", "TARGET_PORT")
+    script = f"import os, sys; sys.exit(' '.join(os.environ[name] for name in {names}))"
+    said = run_for(SHOP, [sys.executable, "-c", script], 10)
+    assert said == "it ended with status 1: 127.0.0.1 5432 app shop *** 127.0.0.1 5432"
+    assert environment_for(SHOP)["TARGET_URL"].startswith(
+        "postgresql://app:a%20long%20secret@127.0.0.1:5432/shop"
+    )
+    cache = Target("cache", "redis", "127.0.0.1", 6379, password="a long secret")
+    assert environment_for(cache)["REDISCLI_AUTH"] == "a long secret"
+    assert "PGHOST" not in environment_for(cache)
+
+
+def test_an_undo_by_another_process_sees_what_the_action_saw(tmp_path: Path) -> None:
+    file = tmp_path / "environment.json"
+    file.write_text(json.dumps(environment_for(SHOP)))
+    undo = RunCommand(("sh", "-c", 'touch "$PGUSER"'), str(tmp_path), 5.0, str(file))
+    assert "secret" not in json.dumps(undo.to_json())
+    assert read_undo(undo.to_json()).heal() is None
+    assert (tmp_path / "app").exists()

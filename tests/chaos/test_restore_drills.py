@@ -16,13 +16,16 @@ from bench.stack.assembled import AssembledStack
 from bench.stack.stack_file import load_stack_file
 from bench.stack.supervisor.processes import ProcessIdentity
 from bench.stack.target import Target
-from chaos.faults.drill import Destroy, copy_for_safety
+from chaos.faults.drill import Destroy
 from chaos.faults.fault import FaultContext
 from chaos.faults.recipes import RecipeError, recipe_for
+from chaos.faults.safety_copy import about_to_be_destroyed, copy_for_safety
 from chaos.integrity.readers import RedisReader, connected
 from chaos.schedule import planned
 from chaos.undo import RemoveFolder, RestoreCopy, read_undo
 from tests.chaos.in_process import run_file
+
+pytestmark = pytest.mark.usefixtures("one_self_measurement")
 
 S = 1_000_000_000
 SCENARIO = """\
@@ -258,6 +261,7 @@ def test_another_process_puts_back_what_a_killed_harness_had_destroyed(redis: Ta
         server.ask("SET", "a", 1)
         copy_for_safety(redis, recipe, folder)
         assert all(file.stat().st_mode & 0o077 == 0 for file in folder.iterdir())
+        about_to_be_destroyed(folder)
         recipe.wipe(redis)
         # What goes with the run leaves the copy alone, in whatever order they are healed.
         assert read_undo(RemoveFolder(folder.parent).to_json()).heal() is None
@@ -266,12 +270,25 @@ def test_another_process_puts_back_what_a_killed_harness_had_destroyed(redis: Ta
     assert not folder.parent.exists()
 
 
+def test_what_was_copied_but_not_destroyed_is_left_as_it_is(redis: Target, tmp_path: Path) -> None:
+    recipe, folder = recipe_for("redis"), tmp_path / "copy-1"
+    assert recipe is not None
+    with RedisReader(redis) as server:
+        server.ask("SET", "a", 1)
+        copy_for_safety(redis, recipe, folder)
+        server.ask("SET", "a", 2)
+        assert RestoreCopy((), folder).heal() is None
+        assert server.ask("GET", "a") == b"2"
+    assert not folder.exists()
+
+
 def test_what_ended_with_its_harness_is_not_put_back_and_what_still_runs_is_reported(
     redis: Target, tmp_path: Path
 ) -> None:
     recipe, folder = recipe_for("redis"), tmp_path / "copy-1"
     assert recipe is not None
     copy_for_safety(redis, recipe, folder)
+    about_to_be_destroyed(folder)
     (folder / "url").write_text("redis redis://127.0.0.1:1")
     kept = RestoreCopy((), folder).heal()
     assert kept is not None
@@ -288,13 +305,13 @@ def test_a_run_that_ends_before_the_restore_gets_back_all_that_was_destroyed(
 ) -> None:
     scenario = load_scenario(drilled(tmp_path, *BOTH), environment={}).scenario
     (plan,) = [one for one in planned(scenario, seed=1) if (one.kind, one.target) == ("destroy", "redis")]
-    context = FaultContext(stack, stack.targets(), actions=scenario.actions, drills=tmp_path / "drills")
+    context = FaultContext(stack, stack.targets(), actions=scenario.actions, private=tmp_path / "drills")
     destroy, recipe = Destroy(plan, context), recipe_for("redis")
     assert recipe is not None
     assert destroy.undo().way == "restore_copy"
-    with pytest.raises(TargetError, match=r"a backup to restore from.*none"):
+    with pytest.raises(TargetError, match=r"a complete backup to restore from.*none"):
         destroy.inject()
-    recipe.back_up(redis, tmp_path / "drills" / f"redis-{700_000_000}.backup", 30)
+    context.backed_up.add(tmp_path / "drills" / f"redis-{7 * S // 10}.backup")
     with RedisReader(redis) as server:
         server.ask("SET", "newer", 1)
         destroy.inject()
@@ -339,7 +356,7 @@ def test_data_of_others_are_not_destroyed_unless_they_are_given_for_it(redis: Ta
     begin, end = text.index("  - name: orders"), text.index("  - name: sessions")
     path = tmp_path / "drilled.yaml"
     path.write_text((text[:begin] + text[end:]).replace("  - {acknowledged_writes: orders", "  # {"))
-    file.write_text(f"stack: theirs\ntargets: {{redis: {{url: 'redis://{redis.address}'}}}}\n")
+    file.write_text(f"stack: theirs\ntargets: {{redis: {{kind: redis, url: 'redis://{redis.address}'}}}}\n")
     with (
         AssembledStack(load_stack_file(file), {"redis"}, tmp_path) as theirs,
         pytest.raises(TargetError, match="a target that may be broken"),

@@ -1,6 +1,7 @@
 """Rules about faults, judged from records written by hand."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,6 +98,49 @@ def test_lost_messages_are_no_lost_writes(tmp_path: Path) -> None:
     found = check(tmp_path / "b", "lost_writes == 0", record={"integrity": [messages]})
     assert found.status is Status.INCONCLUSIVE
     assert found.because == "the data was not checked in this run"
+
+
+def drill(*, healed: bool = True, **point: object) -> dict[str, Any]:
+    """A backup at 2 s, a destruction at 6 s whose restore ends at 7 s, and what the ledger says of it."""
+    points = [{"fault": 1, "age_ns": 4 * S, "written": 600, "kept": 200, **point}]
+    return {
+        "faults": [fault(0, 2, "backup"), fault(1, 6, "destroy", healed_ns=7 * S, healed=healed)],
+        "recoveries": [unaffected(0, 2), recovery(1, 6, 1.5)],
+        "record": {"integrity": [integrity(10, recovery_points=points)]},
+    }
+
+
+def test_a_restore_is_judged_by_how_old_what_it_brought_back_was(tmp_path: Path) -> None:
+    found = check(tmp_path, "cache.recovery_point < 5s", **drill())
+    assert (found.status, found.observed) == (Status.PASS, 4 * S)
+
+
+def test_a_restore_took_until_it_had_ended_and_clients_succeeded(tmp_path: Path) -> None:
+    found = check(tmp_path, "recovery_time < 5s", **drill())
+    assert found.status is Status.PASS
+    assert found.observed is not None
+    assert 1.4 * S < found.observed < 1.6 * S
+
+
+@pytest.mark.parametrize("rule", ["recovery_point < 1h", "recovery_time < 1h"])
+def test_a_restore_that_failed_is_no_recovery_however_much_is_allowed(tmp_path: Path, rule: str) -> None:
+    found = check(tmp_path, rule, **drill(healed=False))
+    assert found.status is Status.FAIL
+    assert found.because.startswith("fault 1 (destroy redis): what it destroyed did not come back")
+
+
+def test_a_restore_that_brought_back_nothing_has_no_point(tmp_path: Path) -> None:
+    assert check(tmp_path, "recovery_point < 1h", **drill(age_ns=None, kept=0)).status is Status.FAIL
+
+
+def test_without_a_drill_or_a_ledger_there_is_no_point(tmp_path: Path) -> None:
+    found = check(tmp_path / "a", "recovery_point < 1h", **ONE)
+    assert found.status is Status.INCONCLUSIVE
+    assert found.because == "no data were destroyed in this run"
+    unread = drill() | {"record": {}}
+    found = check(tmp_path / "b", "recovery_point < 1h", **unread)
+    assert found.status is Status.INCONCLUSIVE
+    assert found.because == "no acknowledged write was looked for after a restore"
 
 
 def test_an_unexpected_value_fails(tmp_path: Path) -> None:

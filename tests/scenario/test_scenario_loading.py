@@ -109,6 +109,15 @@ def test_quick_shortens_phases_and_keeps_loads(load, good) -> None:
     assert (steady.load_from, steady.load_to) == (0.1, 1.5)
 
 
+def test_quick_brings_actions_forward_and_lasts_until_they_are_over(load, good) -> None:
+    drill = "[{backup: redis, at: 10s}, {destroy: redis, at: 15s}, {restore: redis, at: 16s}]"
+    scenario = load(f"{good}\nactions: {drill}\n", quick=True).scenario
+    backup, destroy, restore = (action.at_ns for action in scenario.actions)
+    assert backup == 3 * 10**9
+    assert (destroy - backup, restore - backup) == (5 * 10**9, 6 * 10**9)
+    assert scenario.total_ns > restore
+
+
 def test_quick_leaves_shorter_phases_alone(load, good) -> None:
     assert load(good.replace("30s", "200ms"), quick=True).scenario.phases[1].duration_ns == 200_000_000
 

@@ -51,6 +51,7 @@ def test_the_shipped_files_are_right_and_are_no_scenarios() -> None:
         "compose",
         "docker",
         "embedded",
+        "embedded_actions",
         "external",
         "postgres_standby",
         "redis_cluster",

@@ -16,9 +16,10 @@ from bench.judge.observation import NEVER, SLOW, Observation
 from bench.judge.verdict import Doubt, Guard, Status
 from bench.results.fault_records import FaultRecord, RecoveryRecord
 from bench.results.reader import Run
+from bench.scenario.fault_kinds import DESTROY
 from bench.scenario.rules.grammar import Rule
 
-RETURNS_BY_ITSELF = frozenset({"kill", "crash", "stop", "restart", "destroy"})
+RETURNS_BY_ITSELF = frozenset({"kill", "crash", "stop", "restart", DESTROY})
 """The target has to start again, or its backup has to bring it back: where it does not, it is the target that
 failed and not the harness."""
 
@@ -49,7 +50,9 @@ def fault_findings(run: Run) -> Iterator[Found]:
         yield "fault_not_healed", because, "run bench heal, then run it again", Status.INVALID
     if away:
         because = f"the target did not come back after {_listed(away, faults, '')}"
-        yield "target_not_back", because, "look at the server's log and at who restarts it", Status.FAIL
+        restarts = "look at the server's log and at who restarts it"
+        advice = "look at the backup and at how it was made" if away[0].kind == DESTROY else restarts
+        yield "target_not_back", because, advice, Status.FAIL
 
 
 def _listed(chosen: Sequence[FaultRecord], faults: Sequence[FaultRecord], what: str) -> str:

@@ -136,13 +136,18 @@ def recovery_point(run: Run, metric: Metric) -> Observation:
     faults = {fault.number: fault for fault in destroyed(run)}
     for fault in faults.values():
         if not fault.healed:
-            by_fault[fault.number] = [Repeat(named(fault), effective_ns(fault), NEVER)]
+            waited_ns = _watched_until(run, fault) - effective_ns(fault)
+            by_fault[fault.number] = [Repeat(named(fault), waited_ns, NEVER)]
     for check in checks:
         for point in check.recovery_points:
             if point.fault in faults and point.written:
                 fault = faults[point.fault]
-                age_ns, kind = (effective_ns(fault), NEVER) if point.age_ns is None else (point.age_ns, KNOWN)
-                by_fault.setdefault(fault.number, []).append(Repeat(named(fault), age_ns, kind))
+                if point.age_ns is None:
+                    waited_ns = _watched_until(run, fault) - effective_ns(fault)
+                    seen = Repeat(named(fault), waited_ns, NEVER)
+                else:
+                    seen = Repeat(named(fault), point.age_ns)
+                by_fault.setdefault(fault.number, []).append(seen)
     repeats = []
     for number in sorted(by_fault):
         worst, *others = by_fault[number]

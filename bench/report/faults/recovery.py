@@ -29,11 +29,10 @@ from bench.registry import PRIMARY
 from bench.report.context import joined
 from bench.report.document import Bullets, Facts, Section, Table, columns
 from bench.report.faults import detection as fault_detection
+from bench.report.faults.actions import costs_of_actions
 from bench.report.faults.detection import LABEL_WIDTH, entries, fault_rows, not_shown, shown
 from bench.results.fault_records import IntegrityRecord, RecoveryRecord
 from bench.results.reader import Run
-from bench.scenario.fault_kinds import ACTION, ACTIONS
-from bench.scenario.rules.metric_facts import RULE_OF_THREE
 
 PRIMARIES = columns("Primary:24 | process:22 | #from:12 | #until:12")
 
@@ -266,6 +265,9 @@ def integrity_counts(check: IntegrityRecord) -> str:
         parts.append(check.bound or f"{spaced(check.lost)}{of} lost")
     if check.oldest_lost_age_ns is not None:
         parts.append(f"the oldest {units.format_duration_ns(check.oldest_lost_age_ns)} old")
+    for point in check.recovery_points:
+        age = "nothing" if point.age_ns is None else f"what was {units.format_duration_ns(point.age_ns)} old"
+        parts.append(f"the restore brought back {age}")
     if check.split:
         parts.append(f"{spaced(check.split)} of them taken while there were two primaries")
     if check.unexpected is not None:
@@ -291,7 +293,7 @@ def sections(run: Run, unicode: bool) -> list[Section]:
         fault_detection.detection_section(run),
         roles_section(run),
         cost_section(run),
-        actions_section(run),
+        Section("", tuple(costs_of_actions(run))),
         Section("", (Table("", AROUND_FAULTS, around),) if (around := tuple(phase_rows(run))) else ()),
         Section("", (integrity_facts(run),)),
     ]
@@ -369,26 +371,3 @@ def statistic(hit: list[RecoveryRecord], percent: float) -> tuple[str, ...]:
         found = nearest_rank(ordered, percent)
         cells.append("-" if found == float("inf") else units.format_duration_ns(found))
     return (*cells, spaced(int(nearest_rank(sorted(entry.failed for entry in hit), percent))))
-
-
-def actions_section(run: Run) -> Section:
-    """A sentence for each action and workload; empty for a run without actions."""
-    return Section("", tuple(_costs(run)))
-
-
-def _costs(run: Run) -> Iterator[str]:
-    names = {
-        fault.number: fault.where if fault.kind == ACTION else f"{fault.kind} of {fault.where}"
-        for fault in took_effect(run)
-        if fault.kind in ACTIONS
-    }
-    several = len({entry.workload for entry in run.record.recoveries}) > 1
-    for entry in run.record.recoveries:
-        if entry.fault not in names or not entry.arrivals:
-            continue
-        of = f" of {entry.workload}" if several else ""
-        bound = units.format_ratio(min(1.0, RULE_OF_THREE / entry.arrivals))
-        sure = f" (at most {bound} with 95 % confidence)" if entry.failed == 0 else ""
-        late = f", {spaced(entry.stalled)} waited too long to count as answered" if entry.stalled else ""
-        counts = f"{spaced(entry.failed)} of {spaced(entry.arrivals)} arrivals{of} failed"
-        yield f"Action {names[entry.fault]}: {counts}{sure}{late}."
