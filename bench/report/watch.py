@@ -43,8 +43,7 @@ def save(summary: SummaryRecord, folder: Path, refresh_s: int) -> Path:
     body = element(
         "main",
         element("h1", title),
-        html.sections([headline], folder),
-        html.sections(parts, folder),
+        html.sections([Section("State", headline.blocks), *parts], folder),
         id="main",
     )
     try:
@@ -81,26 +80,32 @@ def _alerts(summary: SummaryRecord) -> Iterator[Block]:
         if not one.is_over:
             yield Note(f"{one.workload} has an incident since {_time(one.begin_ns)} UTC")
     for standing in summary.objectives:
-        for burn in standing.burns:
-            if burn.is_alert:
-                times = f"{burn.long_rate or 0:.1f} times as fast as it may"
-                over = format_duration_ns(burn.long_ns)
-                yield Note(f"{standing.objective}: the budget burns {times}, over {over} and still now")
+        burning = [burn for burn in standing.burns if burn.is_alert]
+        if burning:
+            worst = max(burning, key=lambda burn: (burn.long_rate or 0) / burn.threshold)
+            times = f"{worst.long_rate or 0:.1f} times as fast as it may"
+            over = f"{format_duration_ns(worst.long_ns)} and {format_duration_ns(worst.short_ns)}"
+            yield Note(f"{standing.objective}: alert, the budget burns {times} over {over}")
 
 
 def _objectives(summary: SummaryRecord) -> Iterator[Block]:
     for one in summary.objectives:
         share = "-" if one.share is None else format_ratio(one.share)
-        left = "-" if one.budget_left is None else f"{one.budget_left * 100:.1f} %"
         entries = (
-            ("State", one.because),
+            ("Arrivals", one.because),
             ("Good", f"{share} of {spaced(one.planned)} arrivals, {format_ratio(1 - one.allowed)} wanted"),
-            ("Budget", f"{left} left, {format_ratio(one.watched)} of its window watched"),
+            ("Budget", f"{_budget(one.budget_left)}; {format_ratio(one.watched)} of the time watched"),
             ("Burn rate", "; ".join(map(_burn, one.burns))),
         )
         yield Headline(_badge(one), text=one.objective)
         yield Facts(entries)
     yield SOURCE
+
+
+def _budget(left: float | None) -> str:
+    if left is None:
+        return "-"
+    return f"{left * 100:.1f} % left" if left >= 0 else f"spent {1 - left:.1f} times"
 
 
 def _badge(standing: StandingRecord) -> Badge:

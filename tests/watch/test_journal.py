@@ -157,5 +157,6 @@ def test_text_and_page_name_the_objective_the_incidents_and_what_was_not_watched
         assert shown in text
         assert shown.replace(">", "&gt;") in page
     assert 'http-equiv="refresh" content="60"' in page
+    assert 'class="badge fail"' in page
     assert summary.exit_code == 1
     assert max(map(len, text.splitlines())) <= 80

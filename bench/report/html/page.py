@@ -124,12 +124,12 @@ def _side(head: Column) -> str | None:
     return "number" if head.numeric else None
 
 
-def badge(status: object) -> Html:
-    """A status (of bench.judge.verdict, or any word) as its shape and its word, in its colour."""
-    word = str(getattr(status, "name", status)).upper()
-    shape = element("span", SHAPES.get(word, "•"), aria_hidden="true", class_="shape")
-    kind = word.lower() if word in SHAPES else "neutral"
-    return element("span", shape, " ", word, class_=f"badge {kind}")
+def badge(status: object, word: str | None = None) -> Html:
+    """A status (of bench.judge.verdict, or any word) as its shape and its word, or another, in its colour."""
+    name = str(getattr(status, "name", status)).upper()
+    shape = element("span", SHAPES.get(name, "•"), aria_hidden="true", class_="shape")
+    kind = name.lower() if name in SHAPES else "neutral"
+    return element("span", shape, " ", name if word is None else word, class_=f"badge {kind}")
 
 
 def advised(text: str, advice: str | None, class_: str | None = None) -> list[Child]:

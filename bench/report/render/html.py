@@ -112,6 +112,6 @@ def cell(content: doc.Cell, beside: Path) -> Child:
 
 def _badge(shown: doc.Badge) -> Html:
     if shown.status is not None:
-        return badge(shown.word)
+        return badge(shown.status, shown.word)
     shape = element("span", "○", aria_hidden="true", class_="shape")
     return element("span", shape, " ", shown.word, class_="badge neutral")
