@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bench.watch.history import (
     UNKNOWN,
+    UNREACHABLE,
     IncidentRecord,
     RowRecord,
     Slot,
@@ -125,6 +126,17 @@ def test_a_segment_that_says_nothing_is_a_gap_with_its_reason_and_neither_harm_n
     assert stamps(found) == (2, 9, 9)
     assert found.unwatched_ns == 4 * S
     assert [gap.because for gap in story.gaps] == ["the generator was busy"]
+
+
+def test_an_outage_goes_on_through_a_time_in_which_only_another_workload_was_asked() -> None:
+    others = {"shop": TallyRecord(planned=40)}
+    rows = [
+        row_of(slots_of("++xx"), 1),
+        row_of(slots_of("++++", 4), 2, kind=UNREACHABLE, workloads=others, harm=[]),
+        row_of(slots_of("x+++++++++++", 8), 3),
+    ]
+    (found,) = told(rows).all_incidents()
+    assert (stamps(found), found.unwatched_ns) == ((2, 9, 9), 4 * S)
 
 
 def test_a_row_that_is_in_the_story_already_changes_nothing() -> None:
