@@ -162,7 +162,7 @@ def planned_faults(
                 FaultPlan(
                     number=0,
                     kind=entry.kind,
-                    target=entry.target if role else _hit(entry, known, share),
+                    target=entry.target if role else _hit(entry, known, share, repeat),
                     at_ns=at_ns,
                     for_ns=entry.for_ns,
                     settings=entry.settings,
@@ -189,9 +189,11 @@ def _hits_a_process(entry: FaultEntry) -> bool:
     return not FAULT_KINDS[entry.kind].through_proxy and entry.kind not in (*PASSIVE_KINDS, *REMEDIES)
 
 
-def _hit(entry: FaultEntry, known: Topology, share: float) -> str:
+def _hit(entry: FaultEntry, known: Topology, share: float, repeat: int) -> str:
     """The target; of one with instances the one that a fault on a process hits."""
     instances = instances_of(entry.target, known) if _hits_a_process(entry) else ()
+    if entry.which == "in_turn" and instances:
+        return instances[repeat % len(instances)]
     return drawn(instances or (entry.target,), share)
 
 

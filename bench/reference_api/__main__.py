@@ -4,6 +4,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+from types import FrameType
 from typing import cast
 
 from bench.reference_api.settings import Settings, SettingsError, read_settings
@@ -49,12 +51,28 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     from uvicorn import Config, Server
 
     from bench.reference_api.app import create_app
+    from bench.reference_api.monitor import Ending
+
+    ending = Ending()
+
+    class DrainingServer(Server):
+        """Ends a while after it was asked to, so that whoever asks for its health sends nothing more."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            """A signal came. A second one does not wait."""
+            if ending.is_near or not settings.drain_s:
+                super().handle_exit(sig, frame)
+                return
+            ending.is_near = True
+            wait = threading.Timer(settings.drain_s, super().handle_exit, (sig, frame))
+            wait.daemon = True
+            wait.start()
 
     # The server raises the signal that ended it once more when all is done; that one is to do nothing.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     config = Config(
-        create_app(settings),
+        create_app(settings, ending),
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -70,7 +88,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     sys.stdout.write(f"reference API on http://{f'[{host}]' if ':' in host else host}:{port}\n")
     sys.stdout.flush()
-    Server(config).run(sockets=[listener])
+    DrainingServer(config).run(sockets=[listener])
 
 
 if __name__ == "__main__":

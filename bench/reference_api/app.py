@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from bench.reference_api.cache import Cache
 from bench.reference_api.database import Database
 from bench.reference_api.metrics import Metrics, collect_often
-from bench.reference_api.monitor import HealthMonitor, observability_router, product_version
+from bench.reference_api.monitor import Ending, HealthMonitor, observability_router, product_version
 from bench.reference_api.resilience import CACHE_SHARE, DATABASE_END
 from bench.reference_api.responses import App, DeadlineMiddleware, add_error_responses
 from bench.reference_api.routes import carts_router, items_router, orders_router
@@ -21,7 +21,7 @@ FIRST_LOOK_S = 5.0
 CLOSE_S = 0.2
 
 
-def create_app(settings: Settings) -> App:
+def create_app(settings: Settings, ending: Ending | None = None) -> App:
     """The ASGI application. It opens no connection before its start-up event."""
     cache, database, metrics = Cache(settings), Database(settings), Metrics()
     monitors = {
@@ -61,5 +61,5 @@ def create_app(settings: Settings) -> App:
     app.include_router(items_router(cache, database, metrics))
     app.include_router(orders_router(cache, database))
     app.include_router(carts_router(settings, cache, database))
-    app.include_router(observability_router(cache, database, metrics, monitors))
+    app.include_router(observability_router(cache, database, metrics, monitors, ending or Ending()))
     return DeadlineMiddleware(app, metrics, settings.deadline_s)

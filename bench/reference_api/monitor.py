@@ -5,6 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import NotRequired, Protocol, TypedDict
 
@@ -133,24 +134,32 @@ def product_version() -> str:
         return "checkout"
 
 
+@dataclass
+class Ending:
+    """Whether the process was asked to end, and serves only what still comes."""
+
+    is_near: bool = False
+
+
 def observability_router(
-    cache: Cache, database: Database, metrics: Metrics, monitors: dict[str, HealthMonitor]
+    cache: Cache, database: Database, metrics: Metrics, monitors: dict[str, HealthMonitor], ending: Ending
 ) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["observability"])
     release = product_version()
 
-    @router.get("/health", summary="How the API and what it needs are: ok, degraded or down")
+    @router.get("/health", summary="How the API and what it needs are: ok, degraded, draining or down")
     async def health() -> Response:
         up = sum(monitor.is_up for monitor in monitors.values())
         status = "ok" if up == len(monitors) else "degraded" if up else "down"
+        status = "draining" if ending.is_near else status
         content = {
             "status": status,
             "uptime_s": round(metrics.uptime_s, 3),
             "version": release,
             "components": {name: monitor.describe() for name, monitor in monitors.items()},
         }
-        return JSONResponse(content, 503 if status == "down" else 200)
+        return JSONResponse(content, 503 if status in ("down", "draining") else 200)
 
     @router.get("/metrics", summary="Counters for Prometheus")
     async def metrics_text() -> Response:

@@ -69,6 +69,9 @@ class Settings:
     """So many in a row, and the component is left alone."""
     breaker_reset_s: float = _set_by("API_BREAKER_RESET_S", seconds(0.01, 86_400), 1.0)
     """After so long it is tried again."""
+    drain_s: float = _set_by("API_DRAIN_S", seconds(0, 60), 0.0)
+    """How long it goes on serving after it was asked to end, while /health says so: the time in which
+    a proxy leads requests elsewhere."""
     token_s: float = _set_by("API_TOKEN_S", seconds(0.01, 1e6), 3600.0)
     """How long a log-in is good for."""
     heap: int = _set_by("API_HEAP", whole(0, 100_000_000), 0)

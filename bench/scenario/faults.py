@@ -74,8 +74,10 @@ class FaultEntry(StrictModel):
 
     kind: str = Field(description="Written as the key, one of FAULT_KINDS: kill, pause, latency.")
     target: Name = Field(description="Written as the key's value: the service that is hit.")
-    which: Literal["first", "random"] | None = Field(
-        None, description="The one that is hit of several processes: the first, or one drawn by the seed."
+    which: Literal["first", "random", "in_turn"] | None = Field(
+        None,
+        description="The one that is hit of several processes: the first, one drawn by the seed, or the next "
+        "with each repeat.",
     )
     role: Literal[tuple(ROLES)] | None = Field(  # type: ignore[valid-type]
         None,

@@ -155,6 +155,9 @@ def test_a_fault_on_a_process_hits_an_instance_the_first_or_one_by_the_seed(
     assert set(hit) <= {"web#1", "web#2", "web#3"}
     assert hit == [one.target for one in planned_faults(loaded.scenario.faults, 1, topology)]
     assert hit != [one.target for one in planned_faults(loaded.scenario.faults, 2, topology)]
+    loaded, topology = load(read, tmp_path, fault.replace("random", "in_turn").replace("8", "4"))
+    in_turn = [one.target for one in planned_faults(loaded.scenario.faults, 1, topology)]
+    assert in_turn == ["web#1", "web#2", "web#3", "web#1"]
     loaded, topology = load(read, tmp_path, "{pause: web, at: 2s, for: 1s}")
     assert [one.hit for one in planned_faults(loaded.scenario.faults, 1, topology)] == ["web#1"]
     loaded, topology = load(read, tmp_path, "{latency: web, at: 2s, for: 1s, delay: 1ms}")

@@ -48,6 +48,7 @@ def test_the_shipped_files_are_right_and_are_no_scenarios() -> None:
     files = sorted((SCENARIOS / "stacks").glob("*.yaml"))
     assert [load_stack_file(file).name for file in files] == [
         "behind_proxy",
+        "behind_proxy_draining",
         "compose",
         "docker",
         "embedded",

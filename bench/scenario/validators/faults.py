@@ -54,6 +54,9 @@ def _aim(fault: FaultEntry, targets: Sequence[str], known: Sequence[str]) -> tup
 
 def _which(fault: FaultEntry, topology: Topology) -> tuple[str, str, str] | None:
     """Why there are no instances to choose from; how many a service of compose has, shows when it runs."""
+    if fault.which == "in_turn" and roles_of(fault.target, topology):
+        advice = "write which: random, or an entry for each"
+        return "no which: in_turn for servers that change their roles", quoted(fault.target), advice
     is_known = fault.target in topology and topology[fault.target].place != "compose"
     if fault.which is None or not is_known or instances_of(fault.target, topology):
         return None

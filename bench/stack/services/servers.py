@@ -227,8 +227,13 @@ class ManagedApi(ManagedService):
 
     def _service_command(self, target: Target, directory: Path, log: Path) -> ServiceCommand:
         urls = {needed.kind: url_of(needed) for needed in self._needed}
+        if unknown := sorted(set(self._asked) - set(OF_THE_REFERENCE_API)):
+            known = ", ".join(OF_THE_REFERENCE_API)
+            advice = "correct `settings` in the stack file"
+            raise TargetError(self.name, "the embedded stack", f"settings out of {known}", unknown[0], advice)
         environment = {
             **for_python(OF_THE_REFERENCE_API),
+            **self._asked,
             "API_HOST": target.host,
             "API_PORT": str(target.port),
             "REDIS_URL": urls["redis"],
