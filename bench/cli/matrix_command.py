@@ -208,15 +208,22 @@ class _Matrix:
     def _measure(self, session: Session, cell: Cell, loaded: LoadedScenario, left: int) -> bool:
         """One run, kept in the record; whether the load was served as before in the end."""
         from bench.cli.session_opening import run_and_judge
-        from bench.matrix.record import cell_of, save
+        from bench.core.errors import ScenarioError, TargetError
+        from bench.matrix.record import cell_of, empty_cell, save
         from bench.report.matrix import meaning
         from bench.run.progress import LiveLine
 
         self.progress.step(f"{cell.edge}, {cell.condition} ({left} more after it)")
         session.progress = LiveLine(self.progress) if self.holdfast else self.progress
-        run, verdict = run_and_judge(session, loaded)
-        self.holdfast = run.record.holdfast
-        self.found[cell] = found = cell_of(cell, loaded.scenario, run, verdict)
+        try:
+            run, verdict = run_and_judge(session, loaded)
+        except (TargetError, ScenarioError) as error:
+            first = error.problems[0] if isinstance(error, ScenarioError) else error
+            found = empty_cell(cell, f"expected {first.expected}, found {first.found}")
+        else:
+            self.holdfast = run.record.holdfast
+            found = cell_of(cell, loaded.scenario, run, verdict)
+        self.found[cell] = found
         save(self.record, self.file)
         self.progress.step(f"  {meaning(found)}")
         return found.is_back

@@ -139,7 +139,7 @@ class CellPlan:
         if cell.edge.client is not None and cell.condition not in ON_THE_TARGET:
             fault["from"] = cell.edge.client
         if cell.condition == "slow":
-            fault["delay"] = _text(self.delay_ns)
+            fault |= {"delay": _text(self.delay_ns), "direction": "down"}
         return fault
 
 

@@ -48,14 +48,10 @@ def _headline(record: MatrixRecord) -> Headline:
     stuck = sum(not cell.is_back for cell in measured)
     unknown = sum(cell.invalid is not None for cell in record.cells)
     lasted = format_duration_ns(record.fault_ns)
-    said = [
-        f"{counted(len(measured), 'fault')} of {lasted} each",
-        f"after {stuck} of them it did not come back",
-    ]
-    if stuck == 0:
-        said[1] = "it came back after each"
+    back = f"not back after {stuck} of them" if stuck else "back after each"
+    said = [f"{counted(len(measured), 'fault')} of {lasted}", back]
     if unknown:
-        said.append(f"{unknown} could not be measured")
+        said.append(f"{unknown} not measured")
     badge = Badge("NOT BACK", Status.FAIL) if stuck else Badge("BACK", Status.PASS)
     if not measured or (unknown and not stuck):
         badge = Badge("CANNOT TELL", Status.INCONCLUSIVE)

@@ -150,7 +150,7 @@ def test_the_text_fits_a_terminal_and_ends_with_what_it_comes_to() -> None:
         matrix(slow, stuck, cell(condition="exhausted", refused="expected one of these: " + "x " * 60))
     )
     assert max(map(len, text.splitlines())) <= 80
-    assert text.splitlines()[-1].startswith("NOT BACK  web: 2 faults of 3 s each; after 1 of them")
+    assert text.splitlines()[-1].startswith("NOT BACK  web: 2 faults of 3 s; not back after 1 of them")
 
 
 def test_the_markdown_leads_to_the_runs(tmp_path: Path) -> None:

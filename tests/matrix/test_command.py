@@ -20,7 +20,7 @@ workloads:
   - name: cache
     target: redis
     driver: redis
-    lanes: 4
+    lanes: 80
     operations: {get: {command: [GET, x]}}
     arrivals: constant
     rate: 200/s
