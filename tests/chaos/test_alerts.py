@@ -108,7 +108,9 @@ def test_an_alert_that_fires_is_timed_and_one_that_waits_too_long_is_a_miss(
     assert mean.observed is not None
     assert 0 < mean.observed < 1
     assert (mean.method, mean.interval is None) == ("batch means", False)
-    assert (kept.status, kept.observed) == (Status.FAIL, 0)
+    # On a machine that others use its fall may be their doing.
+    assert kept.observed == 0
+    assert kept.status is Status.FAIL or (kept.status is Status.INVALID and "others" in kept.because)
     file = tmp_path / "rules.yaml"
     file.write_text("- promql.up.max <= 1\n- detection.alert_redis_down < 1h\n")
     again = judge(made, rules_in(file, made)).checks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -113,6 +114,8 @@ def test_no_child_of_a_run_sees_a_key_that_is_none_of_its_business(bench: Bench)
 
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("HOLDFAST_")]:
+        monkeypatch.delenv(name)  # what the tests themselves were started with, such as HOLDFAST_VERSIONS
     for name, value in {
         KEY: "abroad",
         "PGPASSWORD": "abroad",
