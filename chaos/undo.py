@@ -145,18 +145,10 @@ class EndProcesses(_OnProcesses):
 
 
 @dataclass(frozen=True)
-class RemoveFile(Undo):
-    """Remove a file of ours."""
+class _OnPath(Undo):
+    """What is undone at one place of the file system."""
 
-    way = "remove_file"
     path: Path
-
-    def _heal(self) -> str | None:
-        try:
-            self.path.unlink(missing_ok=True)
-        except OSError as error:
-            return f"{self.path} is still there: {error.strerror}"
-        return None
 
     def _fields(self) -> Mapping[str, object]:
         return {"path": str(self.path)}
@@ -167,11 +159,24 @@ class RemoveFile(Undo):
 
 
 @dataclass(frozen=True)
-class RemoveFolder(Undo):
+class RemoveFile(_OnPath):
+    """Remove a file of ours."""
+
+    way = "remove_file"
+
+    def _heal(self) -> str | None:
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            return f"{self.path} is still there: {error.strerror}"
+        return None
+
+
+@dataclass(frozen=True)
+class RemoveFolder(_OnPath):
     """Remove the files in a folder of ours, and the folder, unless another entry still needs one in it."""
 
     way = "remove_folder"
-    path: Path
 
     def _heal(self) -> str | None:
         try:
@@ -183,13 +188,6 @@ class RemoveFolder(Undo):
         except OSError as error:
             return f"{self.path} is still there: {error.strerror}"
         return None
-
-    def _fields(self) -> Mapping[str, object]:
-        return {"path": str(self.path)}
-
-    @classmethod
-    def _read(cls, entry: Mapping[str, Any]) -> Self:
-        return cls(Path(str(entry["path"])))
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def test_an_alert_that_fires_is_timed_and_one_that_waits_too_long_is_a_miss(
     assert size.samples > 15
     mean, kept = checks["promql.up.mean"], checks["promql.up.max for 1s"]
     assert mean.observed is not None
-    assert 0 < mean.observed < 1
+    assert 0.4 < mean.observed < 0.9
     assert (mean.method, mean.interval is None) == ("batch means", False)
     # On a machine that others use its fall may be their doing.
     assert kept.observed == 0

@@ -4,12 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
-from bench.stack.services.files import sweep_data_directories
 from tests.helpers.processes import ROOT, child_process, is_running
 from tests.helpers.waiting import eventually
 from tests.stack.postgres_traces import descendants
@@ -35,9 +33,7 @@ with open_stack("embedded", {"api", "postgres_16"}, Path("logs")):
     ],
 )
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.long)])
-def test_nothing_stays_behind(
-    log: str, said: str, number: signal.Signals, open_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_stays_behind(log: str, said: str, number: signal.Signals, open_folder: Path) -> None:
     temporary = open_folder / "tmp"
     temporary.mkdir(mode=0o755)
     environment = {
@@ -61,10 +57,6 @@ def test_nothing_stays_behind(
         assert process.stdout.read() == b""  # it was not up yet
     assert len(started) > 2
     eventually(lambda: not any(map(is_running, started)), "every process gone")
-    if number == signal.SIGKILL:
-        # A directory that had no supervisor yet waits for the next start, which removes it.
-        monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-        eventually(lambda: sweep_data_directories() or not any(temporary.iterdir()), "what can be removed is")
     eventually(lambda: not any(temporary.iterdir()), "every directory gone")
     rows = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
     assert [row for row in rows if int(row.split()[4]) in started] == []  # by whom it was created
